@@ -1,0 +1,151 @@
+import { isIP } from "node:net";
+import { CronExpressionParser } from "cron-parser";
+import { z } from "zod";
+
+/**
+ * The kinds of values a stack file holds. Every one carries the sentence that a user reads when the value is wrong:
+ * what was expected, and an example. The same sentence is not repeated at each use.
+ */
+
+/** The message for a wrong value: `expected WHAT, for example EXAMPLE`. */
+function expected(what: string, example: string): string {
+    return `expected ${what}, for example ${example}`;
+}
+
+/** What a value looks like in a message; long ones are cut, so that a pasted file does not hide the sentence. */
+export function show(value: unknown): string {
+    const text = JSON.stringify(value) ?? "nothing";
+    return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+}
+
+/** An object of known keys; an unknown key is an error that lists the known ones. */
+export function object<T extends z.core.$ZodLooseShape>(shape: T, example: string) {
+    const known = Object.keys(shape).join(", ");
+    return z.strictObject(shape, {
+        error: (issue) =>
+            issue.code === "unrecognized_keys"
+                ? `there is no such key; the keys here are: ${known}`
+                : expected("a mapping", example),
+    });
+}
+
+/**
+ * Variants told apart by one key. A value that is not built is answered with those that are.
+ *
+ * @param key the key that tells the variants apart, such as `kind`
+ */
+export function variants<T extends readonly [z.core.$ZodTypeDiscriminable, ...z.core.$ZodTypeDiscriminable[]]>(
+    key: string,
+    options: T,
+    names: readonly string[],
+    example: string,
+) {
+    return z.discriminatedUnion(key, options, {
+        error: (issue) => {
+            const input: unknown = issue.input;
+            if (typeof input !== "object" || input === null || Array.isArray(input)) {
+                return expected("a mapping", example);
+            }
+            const given = (input as Record<string, unknown>)[key];
+            return given === undefined ? `one of: ${names.join(", ")}` : `there is: ${names.join(", ")}`;
+        },
+    });
+}
+
+/** Text that matches a pattern. */
+export function text(pattern: RegExp, what: string, example: string) {
+    const message = expected(what, example);
+    return z
+        .string(message)
+        .regex(pattern, message)
+        .meta({ examples: [example] });
+}
+
+/** A whole number in a range, both ends included. */
+export function integer(min: number, max: number, what: string, example: number) {
+    const message = expected(`${what} from ${String(min)} to ${String(max)}`, String(example));
+    return z
+        .int(message)
+        .min(min, message)
+        .max(max, message)
+        .meta({ examples: [example] });
+}
+
+/** true or false. */
+export function flag() {
+    return z.boolean("expected true or false");
+}
+
+/** One of a list of words. */
+export function choice<const T extends readonly [string, ...string[]]>(words: T) {
+    return z.enum(words, { error: () => `expected one of: ${words.join(", ")}` });
+}
+
+export const port = integer(1, 65535, "a TCP port", 443);
+
+/** Names of machines and stacks: they become parts of resource, container and host names (RFC 1123 label). */
+export const resourceName = text(
+    /^[a-z](?:[a-z0-9-]{0,38}[a-z0-9])?$/,
+    "a name of lower-case letters, digits and hyphens, at most 40 long",
+    "node-1",
+);
+
+const dnsPattern =
+    /^(?=.{1,253}$)[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?(?:\.[a-zA-Z0-9](?:[a-zA-Z0-9-]{0,61}[a-zA-Z0-9])?)*$/;
+
+/** A DNS name. An address is refused: it would be part of every image name, and the registry could never move. */
+export const dnsName = text(
+    dnsPattern,
+    "a DNS name (not an address: it becomes part of every image name)",
+    "registry.example.com",
+).refine((value) => isIP(value) === 0, {
+    error: "expected a DNS name, not an address: it becomes part of every image name, for example registry.example.com",
+});
+
+/** A DNS name or an IP address, for further names in the certificate. */
+export const dnsNameOrAddress = z
+    .string("expected a DNS name or an IP address, for example registry.internal")
+    .refine((value) => isIP(value) !== 0 || dnsPattern.test(value), {
+        error: "expected a DNS name or an IP address, for example registry.internal",
+    })
+    .meta({ examples: ["registry.internal", "10.0.0.10"] });
+
+/** An absolute folder on a machine, or one below the home of the user that the machine is reached as. */
+export const machineDirectory = text(
+    /^(?:~\/|\/)[A-Za-z0-9_.-][A-Za-z0-9_./-]*$/,
+    "a folder, absolute or below ~/, of letters, digits and _ . - /",
+    "/var/lib/harborage",
+);
+
+/** The name of a secret of its own at the top of the stack file, set with `pulumi config set --secret NAME`. */
+export const secretName = text(
+    /^[a-zA-Z][A-Za-z0-9]{0,63}$/,
+    "the name of a secret that was set with `pulumi config set --secret NAME`",
+    "ciPassword",
+);
+
+/** Five fields of cron, in UTC: numbers, names, lists, ranges and steps; none of the extensions of single crons. */
+export const cronSchedule = text(
+    /^[\dA-Za-z*,/-]+(?: +[\dA-Za-z*,/-]+){4}$/,
+    "five fields of cron (minute hour day month weekday)",
+    "0 3 * * *",
+).refine(
+    (value) => {
+        try {
+            CronExpressionParser.parse(value);
+            return !/[LlHh](?![a-zA-Z])/.test(value);
+        } catch {
+            return false;
+        }
+    },
+    { error: "expected five fields of cron (minute hour day month weekday), for example 0 3 * * *" },
+);
+
+/** A container image, as `docker pull` takes it. */
+export const imageReference = text(
+    /^[a-z0-9][a-z0-9.:_/-]*(?:@sha256:[0-9a-f]{64})?$/,
+    "an image reference",
+    "registry.example.com/library/nginx:1.30.1@sha256:0000000000000000000000000000000000000000000000000000000000000000",
+);
+
+export const sha256 = text(/^[0-9a-f]{64}$/, "64 hexadecimal digits, as sha256sum prints them", "9f86d081884c7d65…");

@@ -1,0 +1,191 @@
+import { CronExpressionParser } from "cron-parser";
+import type { CertificateConfig, GarbageCollectionConfig, MachineConfig, StackConfig, UserConfig } from "./schema";
+
+/** Everything that is decided before any resource is declared. Components add nothing to it. */
+export interface Plan {
+    /** The stack's name; part of every name on a machine. */
+    readonly stack: string;
+    /** The name that clients use. */
+    readonly publicName: string;
+    /** What stands before an image's name: the public name, with the port unless it is 443. */
+    readonly registryHost: string;
+    readonly registryUrl: string;
+    readonly machines: readonly MachinePlan[];
+    readonly certificate: CertificatePlan;
+    readonly registry: RegistryPlan;
+    readonly nodes: readonly NodePlan[];
+    readonly loadBalancer: LoadBalancerPlan;
+}
+
+export interface MachinePlan {
+    readonly name: string;
+    readonly kind: MachineConfig["kind"];
+    /** Absolute, or below `~/` of the user that commands run as. */
+    readonly directory: string;
+    /** A higher one sets the machine up again from nothing. */
+    readonly generation: number;
+    readonly minimumFreeDiskGiB: number;
+    /** The TCP ports that this stack needs free, or holds. */
+    readonly ports: readonly { readonly port: number; readonly purpose: string }[];
+    /** The compose projects that run here. */
+    readonly projects: readonly string[];
+    readonly images: ImagesPlan;
+}
+
+/** The images that a machine needs, and where from. */
+export interface ImagesPlan {
+    readonly references: readonly string[];
+    /** A `docker save` tar that holds them; they are pulled when there is none. */
+    readonly bundle?: { readonly path: string; readonly sha256: string };
+}
+
+export interface CertificatePlan extends CertificateConfig {
+    /** The public name and further ones; what the machine itself is called is added by the machine. */
+    readonly names: readonly string[];
+}
+
+export interface RegistryPlan {
+    readonly image: string;
+    readonly users: readonly UserConfig[];
+    readonly logLevel: string;
+    readonly garbageCollection: GarbageCollectionPlan;
+}
+
+export interface GarbageCollectionPlan extends Omit<GarbageCollectionConfig, "schedule"> {
+    /** The times, in UTC, each field of cron spelled out. */
+    readonly times: ScheduleTimes;
+}
+
+/** Each field of a cron line as the numbers that it stands for; Sunday is 0. */
+export interface ScheduleTimes {
+    readonly minutes: readonly number[];
+    readonly hours: readonly number[];
+    readonly days: readonly number[];
+    readonly months: readonly number[];
+    readonly weekdays: readonly number[];
+    /** crontab(5): with both days and weekdays restricted, either one is enough. */
+    readonly eitherDay: boolean;
+}
+
+export interface NodePlan {
+    readonly name: string;
+    /** The machine that it runs on. */
+    readonly machine: string;
+    /** What the node is to the load balancer. */
+    readonly role: "active";
+    readonly project: string;
+    readonly port: number;
+    /** Where the node keeps its data. */
+    readonly dataDirectory: string;
+    /** Whether its data goes when the node goes. */
+    readonly deleteData: boolean;
+}
+
+export interface LoadBalancerPlan {
+    readonly machine: string;
+    readonly project: string;
+    readonly image: string;
+    readonly httpsPort: number;
+    readonly httpPort: number;
+    readonly hstsSeconds: number;
+    /** The nodes that it sends requests to, by name. */
+    readonly nodes: readonly string[];
+}
+
+/**
+ * The official images, by the digest of their multi-platform index. nginx must know `http2 on` (1.25.1).
+ */
+export const defaultImages = {
+    registry:
+        "docker.io/library/registry:3.1.2@sha256:ddf754342cfc8acc51a56d5d0ab6af06826461864460636d8bd5c546dab2a7b8",
+    nginx: "docker.io/library/nginx:1.30.1@sha256:842a3f99afd73859b5c647f8be6f0000849be286674e30d9dbcf7a6902a69487",
+} as const;
+
+/** Spells out a cron line, so that a shell script on a machine compares numbers instead of parsing cron. */
+export function scheduleTimes(schedule: string): ScheduleTimes {
+    const { minute, hour, dayOfMonth, month, dayOfWeek } = CronExpressionParser.parse(schedule).fields;
+    const weekdays = [...new Set(dayOfWeek.values.map((day) => Number(day) % 7))].sort((a, b) => a - b);
+    return {
+        minutes: minute.values.map(Number),
+        hours: hour.values.map(Number),
+        days: dayOfMonth.values.map(Number),
+        months: month.values.map(Number),
+        weekdays,
+        eitherDay: !dayOfMonth.isWildcard && !dayOfWeek.isWildcard,
+    };
+}
+
+/** What runs where, for a stack file: a pure function. */
+export function makePlan(stack: string, config: StackConfig): Plan {
+    const { topology, registry, loadBalancer, storage, images } = config;
+    const project = (role: string) => `harborage-${stack}-${role}`;
+    const image = {
+        registry: images.registry ?? defaultImages.registry,
+        nginx: images.nginx ?? defaultImages.nginx,
+    };
+    const directoryOf = (name: string) => config.machines[name]?.directory ?? `~/.local/share/harborage/${stack}`;
+
+    const node: NodePlan = {
+        name: topology.node,
+        machine: topology.node,
+        role: "active",
+        project: project("registry"),
+        port: registry.port,
+        dataDirectory: `${directoryOf(topology.node)}/data/registry`,
+        deleteData: storage.objects.deleteData,
+    };
+    const balancer: LoadBalancerPlan = {
+        machine: topology.loadBalancer,
+        project: project("lb"),
+        image: image.nginx,
+        httpsPort: loadBalancer.httpsPort,
+        httpPort: loadBalancer.httpPort,
+        hstsSeconds: loadBalancer.hstsSeconds,
+        nodes: [node.name],
+    };
+
+    const machines = Object.entries(config.machines).map(([name, machine]): MachinePlan => {
+        const isNode = node.machine === name;
+        const isBalancer = balancer.machine === name;
+        return {
+            name,
+            kind: machine.kind,
+            directory: directoryOf(name),
+            generation: machine.generation,
+            minimumFreeDiskGiB: machine.minimumFreeDiskGiB,
+            ports: [
+                ...(isBalancer ? [{ port: balancer.httpsPort, purpose: "loadBalancer.httpsPort" }] : []),
+                ...(isBalancer ? [{ port: balancer.httpPort, purpose: "loadBalancer.httpPort" }] : []),
+                ...(isNode ? [{ port: node.port, purpose: "registry.port" }] : []),
+            ],
+            projects: [...(isNode ? [node.project] : []), ...(isBalancer ? [balancer.project] : [])],
+            images: {
+                references: [...(isNode ? [image.registry] : []), ...(isBalancer ? [image.nginx] : [])],
+                ...(images.bundle === undefined ? {} : { bundle: images.bundle }),
+            },
+        };
+    });
+
+    const registryHost =
+        balancer.httpsPort === 443 ? config.publicName : `${config.publicName}:${String(balancer.httpsPort)}`;
+    const { schedule, ...collection } = registry.garbageCollection;
+    return {
+        stack,
+        publicName: config.publicName,
+        registryHost,
+        registryUrl: `https://${registryHost}`,
+        machines,
+        certificate: {
+            ...config.certificate,
+            names: [...new Set([config.publicName, ...config.additionalNames])],
+        },
+        registry: {
+            image: image.registry,
+            users: registry.users,
+            logLevel: registry.logLevel,
+            garbageCollection: { ...collection, times: scheduleTimes(schedule) },
+        },
+        nodes: [node],
+        loadBalancer: balancer,
+    };
+}

@@ -1,0 +1,302 @@
+import { z } from "zod";
+import {
+    choice,
+    cronSchedule,
+    dnsName,
+    dnsNameOrAddress,
+    flag,
+    imageReference,
+    integer,
+    machineDirectory,
+    object,
+    port,
+    resourceName,
+    secretName,
+    sha256,
+    text,
+    variants,
+} from "./fields";
+
+/**
+ * The schema of the stack file: the one place that says what a user may write. Types, the JSON Schema for editors and
+ * the configuration reference are made from it. A further machine kind, engine, topology or storage kind is a further
+ * member of the union that it belongs to.
+ */
+
+const localMachine = object(
+    {
+        kind: z.literal("local"),
+        directory: machineDirectory
+            .optional()
+            .describe(
+                "Where everything of this stack is kept on the machine. Default: ~/.local/share/harborage/STACK.",
+            ),
+        generation: integer(1, 1_000_000, "a number", 2)
+            .default(1)
+            .describe("Raise it to set the machine up again from nothing; data is kept."),
+        minimumFreeDiskGiB: integer(1, 100_000, "GiB", 5)
+            .default(5)
+            .describe("`up` refuses to start with less free disk, where the data and where Docker's images are kept."),
+    },
+    "{kind: local}",
+).describe("This machine, with its own Docker.");
+
+const machine = variants("kind", [localMachine], ["local"], "{kind: local}");
+
+const singleTopology = object(
+    {
+        kind: z.literal("single"),
+        node: resourceName.describe("The machine that runs the registry."),
+        loadBalancer: resourceName.describe("The machine that runs the load balancer: the same, or another."),
+    },
+    "{kind: single, node: box, loadBalancer: box}",
+).describe("One registry node, its state on the node.");
+
+const user = object(
+    {
+        name: text(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, "a user name of letters, digits and . _ -", "ci").describe(
+            "The name to log in with.",
+        ),
+        password: secretName
+            .optional()
+            .describe(
+                "The name of the secret that holds the password (at most 72 bytes: bcrypt's limit). Default: a generated one.",
+            ),
+    },
+    "{name: ci}",
+);
+
+const garbageCollection = object(
+    {
+        enabled: flag().default(true).describe("Whether collection runs by itself."),
+        schedule: cronSchedule.default("0 3 * * *").describe("When, as five fields of cron, in UTC."),
+        deleteUntagged: flag()
+            .default(false)
+            .describe(
+                "Whether manifests without a tag are deleted too. Images that are used by digest alone would be lost.",
+            ),
+        drainMinutes: integer(1, 240, "minutes", 15)
+            .default(15)
+            .describe(
+                "How long to wait for running uploads. When they last longer, collection is put off to the next time.",
+            ),
+    },
+    "{schedule: 0 3 * * *}",
+);
+
+const distributionRegistry = object(
+    {
+        engine: z.literal("distribution"),
+        port: port.default(5000).describe("The node's port. Only the load balancer uses it."),
+        users: z
+            .array(user, "expected a list of users, for example [{name: admin}]")
+            .min(1, "expected at least one user, for example [{name: admin}]")
+            .superRefine((users, context) => {
+                users.forEach((entry, index) => {
+                    if (users.findIndex((other) => other.name === entry.name) < index) {
+                        context.addIssue({
+                            code: "custom",
+                            path: [index, "name"],
+                            message: "is there twice; give each user a name of its own",
+                        });
+                    }
+                });
+            })
+            .default([{ name: "admin" }])
+            .describe(
+                "Who may log in; everyone may push, pull and delete. The first one is the administrator in the outputs.",
+            ),
+        garbageCollection: garbageCollection
+            .prefault({})
+            .describe(
+                "Frees the bytes of deleted images. Pushes are refused while it runs (503 with Retry-After); pulls go on.",
+            ),
+        logLevel: choice(["error", "warn", "info", "debug"]).default("info").describe("What the registry logs."),
+    },
+    "{engine: distribution}",
+).describe("CNCF Distribution 3: a plain registry with password users.");
+
+const httpLoadBalancer = object(
+    {
+        mode: z.literal("http"),
+        httpsPort: port.default(443).describe("The port that clients use."),
+        httpPort: port.default(80).describe("The port that redirects to https."),
+        hstsSeconds: integer(0, 63_072_000, "seconds", 31_536_000)
+            .default(0)
+            .describe("max-age of Strict-Transport-Security; 0 sends none."),
+    },
+    "{mode: http}",
+)
+    .refine((value) => value.httpsPort !== value.httpPort, {
+        path: ["httpPort"],
+        error: "expected a port other than httpsPort, for example 80",
+    })
+    .describe("TLS ends at the load balancer.");
+
+const ownCaCertificate = object(
+    {
+        kind: z.literal("own-ca"),
+        validityDays: integer(2, 825, "days", 365)
+            .default(365)
+            .describe("How long the server certificate is valid. Apple's clients refuse more than 825."),
+        renewBeforeDays: integer(1, 824, "days", 60)
+            .default(60)
+            .describe("The first `up` in this time before expiry renews the certificate."),
+        caValidityDays: integer(30, 36_500, "days", 3650).default(3650).describe("How long the CA is valid."),
+    },
+    "{kind: own-ca}",
+)
+    .refine((value) => value.renewBeforeDays < value.validityDays, {
+        path: ["renewBeforeDays"],
+        error: "expected fewer days than validityDays, for example 60 with validityDays 365",
+    })
+    .refine((value) => value.validityDays <= value.caValidityDays, {
+        path: ["caValidityDays"],
+        error: "expected at least as many days as validityDays, for example 3650",
+    })
+    .describe("A CA of the stack's own signs the server certificate; clients must trust it.");
+
+const nodeObjects = object(
+    {
+        kind: z.literal("node"),
+        deleteData: flag()
+            .default(false)
+            .describe("Whether `destroy` deletes the images that were pushed. Apply it with `up` before `destroy`."),
+    },
+    "{kind: node}",
+).describe("In the machine's directory on the node.");
+
+const images = object(
+    {
+        registry: imageReference.optional().describe("The image of CNCF Distribution 3."),
+        nginx: imageReference.optional().describe("The image of nginx, 1.25.1 or newer."),
+        bundle: object(
+            {
+                path: text(/^\/.+$/, "an absolute path", "/srv/harborage-images.tar").describe(
+                    "A tar that `docker save` wrote, on the machine that runs `up`.",
+                ),
+                sha256: sha256.describe("Its SHA-256."),
+            },
+            "{path: /srv/harborage-images.tar, sha256: 9f86d0…}",
+        )
+            .optional()
+            .describe("For sites that cannot pull: the images are loaded from this file, under the names given here."),
+    },
+    "{registry: mirror.example.com/registry:3.1.2@sha256:…}",
+).superRefine((value, context) => {
+    for (const key of ["registry", "nginx"] as const) {
+        const reference = value[key];
+        if (value.bundle !== undefined && reference === undefined) {
+            context.addIssue({
+                code: "custom",
+                path: [key],
+                message: "expected the name that the image has in the bundle, for example registry:3.1.2",
+            });
+        }
+        if (value.bundle === undefined && reference !== undefined && !reference.includes("@sha256:")) {
+            context.addIssue({
+                code: "custom",
+                path: [key],
+                message: `has no digest; expected NAME:TAG@sha256:DIGEST, so that what runs is what was reviewed`,
+            });
+        }
+    }
+});
+
+/** The parts that the checks across keys look at; any may be missing where the file has other mistakes. */
+interface Shape {
+    machines: Record<string, unknown>;
+    topology: { node: string; loadBalancer: string };
+    registry: { port: number };
+    loadBalancer: { httpsPort: number; httpPort: number };
+}
+
+/** The check that a role of the topology names one of the machines; made even when the file has other mistakes. */
+function namesAMachine(role: "node" | "loadBalancer") {
+    return [
+        (value: Partial<Shape>) => {
+            const name: unknown = value.topology?.[role];
+            return typeof name !== "string" || value.machines === undefined || name in value.machines;
+        },
+        {
+            path: ["topology", role] as PropertyKey[],
+            when: () => true,
+            error: (issue: { input?: unknown }) =>
+                `is not one of the machines; there is: ${Object.keys((issue.input as Partial<Shape>).machines ?? {}).join(", ")}`,
+        },
+    ] as const;
+}
+
+/** What the keys below `harborage:` may be; secrets beside them are found by the names that refer to them. */
+export const stackSchema = object(
+    {
+        publicName: dnsName.describe("The name that clients use; the certificate is for it."),
+        additionalNames: z
+            .array(dnsNameOrAddress, "expected a list of names, for example [registry.internal]")
+            .default([])
+            .describe("Further names and addresses for the certificate."),
+        machines: z
+            .record(resourceName, machine, {
+                error: (issue) =>
+                    issue.code === "invalid_key"
+                        ? "expected a name of lower-case letters, digits and hyphens, for example node-1"
+                        : "expected machines by name, for example {box: {kind: local}}",
+            })
+            .refine((value) => Object.keys(value).length > 0, {
+                error: "expected at least one machine, for example {box: {kind: local}}",
+            })
+            .describe("The machines, by name."),
+        topology: variants(
+            "kind",
+            [singleTopology],
+            ["single"],
+            "{kind: single, node: box, loadBalancer: box}",
+        ).describe("Which machine runs what."),
+        registry: variants("engine", [distributionRegistry], ["distribution"], "{engine: distribution}").describe(
+            "The registry engine.",
+        ),
+        storage: object(
+            {
+                objects: variants("kind", [nodeObjects], ["node"], "{kind: node}")
+                    .prefault({ kind: "node" })
+                    .describe("Where the pushed images are kept."),
+            },
+            "{objects: {kind: node}}",
+        )
+            .prefault({})
+            .describe("Where state is kept."),
+        loadBalancer: variants("mode", [httpLoadBalancer], ["http"], "{mode: http}")
+            .prefault({ mode: "http" })
+            .describe("nginx, the only door to the registry."),
+        certificate: variants("kind", [ownCaCertificate], ["own-ca"], "{kind: own-ca}")
+            .prefault({ kind: "own-ca" })
+            .describe("The server certificate."),
+        images: images.prefault({}).describe("Other sources of the container images than Docker Hub."),
+    },
+    "{publicName: registry.example.com, …}",
+)
+    .refine(...namesAMachine("node"))
+    .refine(...namesAMachine("loadBalancer"))
+    .refine(
+        (value: Partial<Shape>) => {
+            const { topology, registry, loadBalancer } = value;
+            return (
+                topology?.node !== topology?.loadBalancer ||
+                registry?.port === undefined ||
+                ![loadBalancer?.httpsPort, loadBalancer?.httpPort].includes(registry.port)
+            );
+        },
+        {
+            path: ["registry", "port"],
+            when: () => true,
+            error: "expected another port than the load balancer's on the same machine, for example 5000",
+        },
+    );
+
+/** What a stack file says, with every default filled in. Secrets are in it by name only. */
+export type StackConfig = z.output<typeof stackSchema>;
+export type MachineConfig = StackConfig["machines"][string];
+export type RegistryConfig = StackConfig["registry"];
+export type UserConfig = RegistryConfig["users"][number];
+export type GarbageCollectionConfig = RegistryConfig["garbageCollection"];
+export type CertificateConfig = StackConfig["certificate"];

@@ -1,0 +1,154 @@
+import type { z } from "zod";
+import { show } from "./fields";
+import { stackSchema, type StackConfig } from "./schema";
+
+/** One mistake in a stack file. */
+export interface Mistake {
+    /** Where: `harborage:registry.users[1].name`. */
+    readonly path: string;
+    /** What was expected instead, with an example. */
+    readonly message: string;
+}
+
+/** Every mistake of a stack file at once. */
+export class StackFileError extends Error {
+    constructor(
+        stack: string,
+        readonly mistakes: readonly Mistake[],
+    ) {
+        const count = mistakes.length === 1 ? "a mistake" : `${String(mistakes.length)} mistakes`;
+        const lines = mistakes.map(({ path, message }) => `  - ${path}: ${message}`);
+        super(`Pulumi.${stack}.yaml has ${count}; nothing was changed:\n${lines.join("\n")}`);
+        this.name = "StackFileError";
+    }
+}
+
+/** A stack file as the engine hands it over. */
+export interface StackFile {
+    /** The stack's name. */
+    readonly stack: string;
+    /** Values by key, without the `harborage:` before it: text, and JSON for anything that is not text. */
+    readonly values: Readonly<Record<string, string>>;
+    /** The keys whose values are secret, or hold a secret somewhere inside. */
+    readonly secretKeys: ReadonlySet<string>;
+}
+
+const namespace = "harborage";
+
+/** `["registry", "users", 1]` as a user would look it up. */
+function showPath(path: readonly PropertyKey[]): string {
+    return path.reduce<string>(
+        (text, part, index) =>
+            typeof part === "number" ? `${text}[${String(part)}]` : `${text}${index === 0 ? "" : "."}${String(part)}`,
+        `${namespace}:`,
+    );
+}
+
+function decode(value: string): unknown {
+    try {
+        const decoded: unknown = JSON.parse(value);
+        return typeof decoded === "object" && decoded !== null ? decoded : value;
+    } catch {
+        return value;
+    }
+}
+
+function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
+    return path.reduce<unknown>(
+        (value, key) =>
+            typeof value === "object" && value !== null ? (value as Record<PropertyKey, unknown>)[key] : undefined,
+        root,
+    );
+}
+
+function describe(issue: z.core.$ZodIssue, root: unknown): Mistake {
+    if (issue.code === "unrecognized_keys") {
+        return { path: showPath([...issue.path, issue.keys.join(", ")]), message: issue.message };
+    }
+    const value = valueAt(root, issue.path);
+    if (issue.code === "custom" && !issue.message.startsWith("expected")) {
+        return { path: showPath(issue.path), message: `${show(value)} ${issue.message}` };
+    }
+    const given =
+        value === undefined
+            ? issue.code === "custom"
+                ? "the default does not fit"
+                : "is missing"
+            : typeof value === "object"
+              ? "is wrong"
+              : `${show(value)} is wrong`;
+    return { path: showPath(issue.path), message: `${given}; ${issue.message}` };
+}
+
+/** The names of the secrets that the stack file refers to, with the paths that do. */
+function secretReferences(values: Readonly<Record<string, unknown>>): { name: string; path: string }[] {
+    const users = valueAt(values, ["registry", "users"]);
+    if (!Array.isArray(users)) {
+        return [];
+    }
+    return users.flatMap((entry: unknown, index) => {
+        const name = valueAt(entry, ["password"]);
+        return typeof name === "string" ? [{ name, path: showPath(["registry", "users", index, "password"]) }] : [];
+    });
+}
+
+function secretMistakes(file: StackFile, decoded: Readonly<Record<string, unknown>>): Mistake[] {
+    const mistakes: Mistake[] = [];
+    const references = secretReferences(decoded);
+    for (const { name, path } of references) {
+        if (name in stackSchema.shape) {
+            mistakes.push({ path, message: `${show(name)} is a setting, not a secret; for example ciPassword` });
+        } else if (!(name in file.values)) {
+            mistakes.push({
+                path,
+                message: `there is no secret ${show(name)}; set it with: pulumi config set --secret ${name} --stack ${file.stack}`,
+            });
+        } else if (!file.secretKeys.has(name)) {
+            mistakes.push({
+                path: showPath([name]),
+                message: `is in plain text; set it again with: pulumi config set --secret ${name} --stack ${file.stack}`,
+            });
+        }
+    }
+    for (const key of file.secretKeys) {
+        if (key in stackSchema.shape) {
+            mistakes.push({
+                path: showPath([key]),
+                message:
+                    "holds a secret; expected the secret as a key of its own (pulumi config set --secret NAME) and its name here",
+            });
+        } else if (!references.some(({ name }) => name === key)) {
+            mistakes.push({
+                path: showPath([key]),
+                message: "is a secret that nothing refers to; expected its name at a user's password, or remove it",
+            });
+        }
+    }
+    return mistakes;
+}
+
+/**
+ * Reads a stack file: a pure function.
+ *
+ * @throws StackFileError with every mistake in it, each with its path, what was expected and an example
+ */
+export function parseStackFile(file: StackFile): StackConfig {
+    const decoded = Object.fromEntries(Object.entries(file.values).map(([key, value]) => [key, decode(value)]));
+    const secretNames = new Set([...file.secretKeys, ...secretReferences(decoded).map(({ name }) => name)]);
+    const settings = Object.fromEntries(
+        Object.entries(decoded).filter(([key]) => key in stackSchema.shape || !secretNames.has(key)),
+    );
+    const result = stackSchema.safeParse(settings);
+    const found = [
+        ...(result.success ? [] : result.error.issues.map((issue) => describe(issue, settings))),
+        ...secretMistakes(file, decoded),
+    ];
+    const mistakes = found.filter(
+        (mistake, index) =>
+            found.findIndex((other) => other.path === mistake.path && other.message === mistake.message) === index,
+    );
+    if (!result.success || mistakes.length > 0) {
+        throw new StackFileError(file.stack, mistakes);
+    }
+    return result.data;
+}
