@@ -1,0 +1,9 @@
+import { localCommand } from "./command/local-command";
+import { serve } from "./lib/main";
+
+serve({
+    name: "command",
+    version: "1.2.1",
+    acceptSecrets: true,
+    resources: { "command:local:Command": localCommand },
+});

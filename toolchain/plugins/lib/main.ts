@@ -1,0 +1,20 @@
+import { PluginServer, type Plugin } from "./server";
+
+/**
+ * The entry point of every plugin: serves, and prints the port as the first line of its output, which is
+ * what the engine waits for. The command line holds the engine's address; flags such as --logtostderr,
+ * which the engine puts before it, don't matter here.
+ */
+export function serve(plugin: Plugin): void {
+    const address = process.argv.slice(2).find((argument) => !argument.startsWith("-"));
+    // The engine ends plugins by a signal to their process group, also on the first Ctrl-C, which it
+    // announces by Cancel: an operation under way gets the time to end.
+    process.on("SIGINT", () => undefined);
+    new PluginServer(plugin).start(address).then(
+        (port) => process.stdout.write(`${port}\n`),
+        (error: unknown) => {
+            process.stderr.write(`pulumi-resource-${plugin.name}: ${String(error)}\n`);
+            process.exitCode = 1;
+        },
+    );
+}
