@@ -46,7 +46,8 @@ export interface CertificatePlan extends CertificateConfig {
 
 export interface RegistryPlan {
     readonly image: string;
-    readonly users: readonly UserConfig[];
+    /** The first one is the administrator. */
+    readonly users: readonly [UserConfig, ...UserConfig[]];
     readonly logLevel: string;
     readonly garbageCollection: GarbageCollectionPlan;
 }
@@ -118,6 +119,10 @@ export function scheduleTimes(schedule: string): ScheduleTimes {
 /** What runs where, for a stack file: a pure function. */
 export function makePlan(stack: string, config: StackConfig): Plan {
     const { topology, registry, loadBalancer, storage, images } = config;
+    const [administrator, ...otherUsers] = registry.users;
+    if (administrator === undefined) {
+        throw new Error("a registry without a user; the schema refuses such stack files");
+    }
     const project = (role: string) => `harborage-${stack}-${role}`;
     const image = {
         registry: images.registry ?? defaultImages.registry,
@@ -181,7 +186,7 @@ export function makePlan(stack: string, config: StackConfig): Plan {
         },
         registry: {
             image: image.registry,
-            users: registry.users,
+            users: [administrator, ...otherUsers],
             logLevel: registry.logLevel,
             garbageCollection: { ...collection, times: scheduleTimes(schedule) },
         },

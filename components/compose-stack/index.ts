@@ -1,0 +1,79 @@
+import { createHash } from "node:crypto";
+import { join } from "node:path";
+import * as pulumi from "@pulumi/pulumi";
+import { runScript, type Machine } from "../machines";
+import { archive } from "./archive";
+import { renderFiles, type PlainFile } from "./render-files";
+
+export { composePath, type PlainFile } from "./render-files";
+
+export interface ComposeStackArgs {
+    readonly machine: Machine;
+    /** The compose project's name. */
+    readonly project: string;
+    /**
+     * `compose.yaml` and what its services read. `hooks/validate.sh` checks a release before it runs, `hooks/reload.sh`
+     * tells running services of it, `hooks/health.sh` fails while it is not well; each has RELEASE (its folder) and
+     * PROJECT in its environment.
+     *
+     * Services mount `${HARBORAGE_STACK}` and find their files below `current/`: a bind-mounted file would keep its
+     * old inode.
+     */
+    readonly plainFiles: pulumi.Input<Readonly<Record<string, PlainFile>>>;
+    /** Files by name below `current/secrets`: `root/…` is for services that run as root, `service/…` for the others. */
+    readonly secretFiles: Readonly<Record<`${"root" | "service"}/${string}`, pulumi.Input<string>>>;
+    /** The folder with the project's data, and whether it goes when the stack goes. */
+    readonly data?: { readonly directory: string; readonly deleteData: boolean };
+}
+
+const script = (file: string) => join(__dirname, "scripts", file);
+
+/**
+ * A compose project on a machine: the only way that services get there. A change is put beside what runs, checked, and
+ * switched to; services whose definition did not change are reloaded, not restarted; what does not become healthy gives
+ * way to the release before. Deleting takes the services down and keeps data that is not to be deleted.
+ */
+export class ComposeStack extends pulumi.ComponentResource {
+    /** Done when the project is healthy. */
+    readonly released: pulumi.Resource;
+
+    constructor(name: string, args: ComposeStackArgs, options?: pulumi.ComponentResourceOptions) {
+        super("harborage:index:ComposeStack", name, {}, options);
+        const { machine, project } = args;
+        const place = [machine.directory, machine.id];
+        const triggers = [machine.id];
+
+        const data =
+            args.data === undefined
+                ? []
+                : [
+                      runScript(
+                          `${name}-data`,
+                          {
+                              script: script("data.sh"),
+                              args: [...place, args.data.directory, String(args.data.deleteData)],
+                          },
+                          { parent: this, dependsOn: machine.ready },
+                      ),
+                  ];
+        const projectPlace = runScript(
+            `${name}-project`,
+            { script: script("project.sh"), args: [...place, project], triggers },
+            { parent: this, dependsOn: [machine.imagesReady, ...data] },
+        );
+        const text = pulumi.output(args.plainFiles).apply(renderFiles);
+        const hash = text.apply((content) => createHash("sha256").update(content).digest("hex"));
+        const files = runScript(
+            `${name}-files`,
+            { script: script("files.sh"), args: [machine.directory, project, hash], data: text, triggers },
+            { parent: this, dependsOn: projectPlace },
+        );
+        const secrets = pulumi.secret(pulumi.output(args.secretFiles).apply((contents) => archive(contents)));
+        this.released = runScript(
+            `${name}-release`,
+            { script: script("release.sh"), args: [...place, project, hash], data: secrets, triggers },
+            { parent: this, dependsOn: files },
+        );
+        this.registerOutputs({ project });
+    }
+}

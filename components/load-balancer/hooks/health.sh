@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Waits until nginx answers with the release that it was given, and a node behind it asks for a password. PORT is put in
+# front of this text.
+set -euo pipefail
+want=$(sed -n 's/.*default "\(.*\)";/\1/p' "$RELEASE/release.conf")
+container=$(docker ps --quiet --filter "label=com.docker.compose.project=$PROJECT" --filter label=com.docker.compose.service=nginx)
+ask() {
+    docker exec "$container" curl --silent --show-error --insecure --max-time 5 "$@" 2>&1 </dev/null || true
+}
+for _ in {1..60}; do
+    have=$(ask "https://127.0.0.1:$PORT/healthz")
+    status=$(ask --output /dev/null --write-out '%{http_code}' "https://127.0.0.1:$PORT/v2/")
+    [[ $have != "$want" || $status != 401 ]] || exit 0
+    sleep 0.5
+done
+[[ $have == "$want" ]] || printf 'nginx did not take the new configuration; it answers: %s\n' "$have" >&2
+[[ $status == 401 ]] || printf 'no node answers behind nginx: /v2/ gives %s, expected 401\n' "$status" >&2
+docker logs --tail 20 "$container" >&2
+exit 1

@@ -1,0 +1,204 @@
+import { stringify } from "yaml";
+import type { LoadBalancerPlan } from "../../config/plan";
+
+/** Where a release's files are inside the container. */
+const release = "/etc/harborage/current";
+
+/** A node as the load balancer reaches it. */
+export interface Upstream {
+    readonly address: string;
+    readonly port: number;
+}
+
+export interface NginxArgs {
+    readonly plan: LoadBalancerPlan;
+    readonly upstreams: readonly Upstream[];
+}
+
+/** What clients are told while garbage is collected, in the registry's own form of errors. */
+const collecting = JSON.stringify({
+    errors: [{ code: "UNAVAILABLE", message: "garbage collection is running; try again in a minute" }],
+});
+
+/**
+ * nginx.conf of a load balancer that ends TLS. Where a number is not explained: DESIGN and nginx.org/en/docs.
+ *
+ * `release.conf` is written beside it when a release is made; `/healthz` answers with it, so that a reload that did not
+ * take effect is noticed.
+ */
+export function renderNginx({ plan, upstreams }: NginxArgs): string {
+    const { httpsPort, httpPort, hstsSeconds } = plan;
+    const redirect = httpsPort === 443 ? "https://$host$request_uri" : `https://$host:${String(httpsPort)}$request_uri`;
+    const servers = upstreams.map(
+        ({ address, port }) => `        server ${address}:${String(port)} max_fails=1 fail_timeout=5s;`,
+    );
+    return `user www-data;
+worker_processes auto;
+worker_rlimit_nofile 65535;
+pid /run/nginx.pid;
+error_log /dev/stderr warn;
+
+events {
+    worker_connections 8192;
+}
+
+http {
+    include /etc/nginx/mime.types;
+    default_type application/octet-stream;
+    server_tokens off;
+    access_log /dev/stdout main;
+    # Which node answered, how often one had to be asked, and how long each took.
+    log_format main escape=json '{"time":"$time_iso8601","client":"$remote_addr","user":"$remote_user",'
+        '"request":"$request","status":$status,"bytes":$body_bytes_sent,"seconds":$request_time,'
+        '"node":"$upstream_addr","nodeStatus":"$upstream_status","nodeSeconds":"$upstream_response_time",'
+        '"agent":"$http_user_agent"}';
+
+    # Nothing is buffered on disk; the folders must exist all the same.
+    client_body_temp_path /tmp/client-body;
+    proxy_temp_path /tmp/proxy;
+    fastcgi_temp_path /tmp/fastcgi;
+    uwsgi_temp_path /tmp/uwsgi;
+    scgi_temp_path /tmp/scgi;
+
+    sendfile on;
+    tcp_nodelay on;
+    keepalive_timeout 75s;
+
+    # Layers have any size and are passed on as they come.
+    client_max_body_size 0;
+    chunked_transfer_encoding on;
+    client_body_timeout 900s;
+    send_timeout 900s;
+
+    upstream nodes {
+        zone nodes 256k;
+${servers.join("\n")}
+        keepalive 64;
+    }
+
+    # The gate: what is refused while garbage is collected.
+    map $request_method $write {
+        default 1;
+        GET 0;
+        HEAD 0;
+        OPTIONS 0;
+    }
+    map "$request_method:$uri" $new_upload {
+        default 0;
+        "~^POST:/v2/.+/blobs/uploads/$" 1;
+    }
+
+    include ${release}/release.conf;
+
+    server {
+        listen ${String(httpPort)} default_server;
+        server_name _;
+        return 301 ${redirect};
+    }
+
+    server {
+        listen ${String(httpsPort)} ssl default_server;
+        http2 on;
+        server_name _;
+
+        ssl_certificate ${release}/secrets/root/server.crt;
+        ssl_certificate_key ${release}/secrets/root/server.key;
+        ssl_protocols TLSv1.2 TLSv1.3;
+        ssl_ciphers ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305;
+        ssl_prefer_server_ciphers off;
+        ssl_session_cache shared:tls:10m;
+        ssl_session_timeout 1d;
+        ssl_session_tickets off;
+${hstsSeconds > 0 ? `        add_header Strict-Transport-Security "max-age=${String(hstsSeconds)}" always;\n` : ""}
+        set $gate "";
+        if (-f /gate/uploads-closed) {
+            set $gate $new_upload;
+        }
+        if (-f /gate/writes-closed) {
+            set $gate $write;
+        }
+        error_page 599 = @collecting;
+        if ($gate = 1) {
+            return 599;
+        }
+
+        location @collecting {
+            internal;
+            default_type application/json;
+            add_header Retry-After 60 always;
+            return 503 '${collecting}';
+        }
+
+        location = /healthz {
+            access_log off;
+            default_type text/plain;
+            return 200 "$release\\n";
+        }
+
+        location / {
+            proxy_pass http://nodes;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_set_header Host $http_host;
+            proxy_set_header X-Real-IP $remote_addr;
+            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
+            proxy_set_header X-Forwarded-Proto $scheme;
+            proxy_request_buffering off;
+            proxy_buffering off;
+            proxy_connect_timeout 3s;
+            proxy_read_timeout 900s;
+            proxy_send_timeout 900s;
+            proxy_next_upstream error timeout http_502 http_503 http_504 non_idempotent;
+            proxy_next_upstream_tries 2;
+            proxy_next_upstream_timeout 30s;
+        }
+    }
+}
+`;
+}
+
+/** The compose file: nginx on the machine's own network, so that it sees clients' addresses and no port is proxied. */
+export function renderCompose(stack: string, plan: LoadBalancerPlan): string {
+    return stringify({
+        name: plan.project,
+        services: {
+            nginx: {
+                image: plan.image,
+                labels: { "harborage.stack": stack },
+                network_mode: "host",
+                restart: "always",
+                entrypoint: ["nginx", "-c", `${release}/nginx.conf`, "-g", "daemon off;"],
+                command: [],
+                // Requests in flight end before it does.
+                stop_signal: "SIGQUIT",
+                stop_grace_period: "60s",
+                read_only: true,
+                tmpfs: ["/run", "/tmp:mode=1777"],
+                cap_drop: ["ALL"],
+                cap_add: ["CHOWN", "DAC_OVERRIDE", "NET_BIND_SERVICE", "SETGID", "SETUID"],
+                security_opt: ["no-new-privileges"],
+                ulimits: { nofile: { soft: 65535, hard: 65535 } },
+                volumes: ["${HARBORAGE_STACK}:/etc/harborage:ro", "${HARBORAGE_DIRECTORY}/gate:/gate:ro"],
+                logging: { driver: "json-file", options: { "max-size": "20m", "max-file": "5" } },
+                healthcheck: {
+                    test: [
+                        "CMD",
+                        "curl",
+                        "--silent",
+                        "--show-error",
+                        "--fail",
+                        "--insecure",
+                        "--max-time",
+                        "4",
+                        `https://127.0.0.1:${String(plan.httpsPort)}/healthz`,
+                    ],
+                    interval: "10s",
+                    timeout: "5s",
+                    retries: 3,
+                    start_period: "20s",
+                    start_interval: "1s",
+                },
+            },
+        },
+    });
+}

@@ -1,0 +1,56 @@
+# shellcheck shell=bash
+# images.sh apply|delete DIRECTORY INCARNATION BUNDLE SHA256 IMAGE...      BUNDLE is - where images are pulled
+# Gets the images onto the machine before any service is touched.
+main() {
+    local action=$1 directory incarnation=$3 bundle=$4 sha256=$5
+    directory=$(expand_home "$2")
+    shift 5
+    case $action in
+        apply)
+            lock_machine "$directory"
+            if [[ $bundle == - ]]; then pull "$@"; else load "$directory" "$bundle" "$sha256" "$@"; fi
+            ;;
+        delete)
+            # Pulled images are Docker's cache; loaded ones came with this stack and go with it, unless something uses them.
+            if [[ $bundle != - ]] && same_incarnation "$directory" "$incarnation" && docker_answers; then
+                docker image rm "$@" >/dev/null 2>&1 || true
+            fi
+            ;;
+    esac
+}
+
+present() {
+    docker image inspect "$1" >/dev/null 2>&1
+}
+
+pull() {
+    local image
+    for image in "$@"; do
+        if ! present "$image"; then
+            say "pulling $image"
+            docker pull --quiet "$image" >/dev/null </dev/null || fail "cannot pull $image; on a site without the registry, name a mirror or a bundle (images)"
+        fi
+    done
+}
+
+load() {
+    local directory=$1 bundle=$2 sha256=$3 image
+    shift 3
+    local loaded=$directory/images/$sha256
+    if [[ -e $loaded ]]; then
+        for image in "$@"; do present "$image" || rm -f "$loaded"; done
+    fi
+    [[ ! -e $loaded ]] || return 0
+    [[ -r $bundle ]] || fail "cannot read $bundle (images.bundle.path)"
+    local actual
+    actual=$(sha256sum "$bundle" | cut -d ' ' -f 1)
+    [[ $actual == "$sha256" ]] || fail "$bundle has the SHA-256 $actual; expected $sha256 (images.bundle.sha256)"
+    say "loading $bundle"
+    docker load --quiet --input "$bundle" >/dev/null </dev/null || fail "Docker cannot load $bundle"
+    for image in "$@"; do
+        present "$image" || fail "$bundle does not hold $image; expected the names that it was saved with (images)"
+    done
+    rm -rf "$directory/images"
+    mkdir -p "$directory/images"
+    touch "$loaded"
+}

@@ -1,0 +1,134 @@
+import { createHash } from "node:crypto";
+import { stringify } from "yaml";
+import type { NodePlan, RegistryPlan, ScheduleTimes } from "../../../config/plan";
+import { composePath } from "../../compose-stack/render-files";
+
+/** Where a release's files are inside the containers. */
+const release = "/etc/harborage/current";
+
+/** Ports inside the compose project's own network. */
+const servicePort = 5000;
+const debugPort = 5001;
+
+/**
+ * The configuration of CNCF Distribution (distribution.github.io/distribution/about/configuration). `start.sh` puts the
+ * http secret in when the container starts, so that this text can be shown in previews.
+ *
+ * There is no blob descriptor cache: it would outlive a garbage collection, and a layer that is pushed again after it
+ * was collected would be answered with "exists already".
+ */
+export function renderConfig(registry: RegistryPlan): string {
+    return stringify({
+        version: 0.1,
+        log: { level: registry.logLevel, fields: { service: "registry" } },
+        storage: {
+            filesystem: { rootdirectory: "/var/lib/registry" },
+            delete: { enabled: true },
+            maintenance: { uploadpurging: { enabled: true, age: "168h", interval: "24h", dryrun: false } },
+        },
+        auth: { htpasswd: { realm: "Harborage", path: `${release}/secrets/service/htpasswd` } },
+        http: {
+            addr: `:${String(servicePort)}`,
+            secret: "@HTTP_SECRET@",
+            headers: { "X-Content-Type-Options": ["nosniff"] },
+            debug: { addr: `:${String(debugPort)}`, prometheus: { enabled: true, path: "/metrics" } },
+        },
+        health: { storagedriver: { enabled: true, interval: "10s", threshold: 3 } },
+    });
+}
+
+/** The times of collection as `collect.sh` reads them: a word and its numbers on each line. */
+export function renderSchedule(times: ScheduleTimes): string {
+    return [
+        `minutes ${times.minutes.join(" ")}`,
+        `hours ${times.hours.join(" ")}`,
+        `days ${times.days.join(" ")}`,
+        `months ${times.months.join(" ")}`,
+        `weekdays ${times.weekdays.join(" ")}`,
+        "",
+    ].join("\n");
+}
+
+/** A label that changes with what a service reads at its start only, so that compose makes its container anew. */
+function contentLabel(...texts: readonly string[]): string {
+    return createHash("sha256").update(texts.join("\0")).digest("hex").slice(0, 16);
+}
+
+export interface ComposeArgs {
+    readonly stack: string;
+    readonly registry: RegistryPlan;
+    readonly node: NodePlan;
+    /** The address of the machine that the load balancer reaches the node at. */
+    readonly address: string;
+    /** The texts that the registry reads at its start. */
+    readonly startFiles: readonly string[];
+    /** The texts that the collector reads at its start. */
+    readonly collectorFiles: readonly string[];
+}
+
+/** The compose file of a node: the registry, and beside it the collector that runs on a schedule. */
+export function renderCompose(args: ComposeArgs): string {
+    const { registry, node, stack } = args;
+    const { enabled, deleteUntagged, drainMinutes } = registry.garbageCollection;
+    const common = {
+        image: registry.image,
+        user: "${HARBORAGE_USER}",
+        restart: "always",
+        read_only: true,
+        cap_drop: ["ALL"],
+        security_opt: ["no-new-privileges"],
+        tmpfs: ["/tmp:mode=1777"],
+        // Without it the tracing library looks for a collector on this machine.
+        environment: { OTEL_TRACES_EXPORTER: "none" },
+        logging: { driver: "json-file", options: { "max-size": "20m", "max-file": "5" } },
+    };
+    const volumes = [`\${HARBORAGE_STACK}:/etc/harborage:ro`, `${composePath(node.dataDirectory)}:/var/lib/registry`];
+    return stringify({
+        name: node.project,
+        services: {
+            registry: {
+                ...common,
+                labels: { "harborage.stack": stack, "harborage.config": contentLabel(...args.startFiles) },
+                entrypoint: ["/bin/sh", `${release}/registry/start.sh`],
+                command: [],
+                ports: [`${args.address}:${String(node.port)}:${String(servicePort)}`],
+                volumes,
+                healthcheck: {
+                    test: [
+                        "CMD",
+                        "wget",
+                        "-q",
+                        "-O",
+                        "/dev/null",
+                        `http://127.0.0.1:${String(debugPort)}/debug/health`,
+                    ],
+                    interval: "10s",
+                    timeout: "5s",
+                    retries: 3,
+                    start_period: "30s",
+                    start_interval: "1s",
+                },
+            },
+            collector: {
+                ...common,
+                labels: { "harborage.stack": stack, "harborage.config": contentLabel(...args.collectorFiles) },
+                entrypoint: ["/bin/sh", `${release}/registry/collect.sh`],
+                command: [enabled ? "schedule" : "wait"],
+                environment: {
+                    ...common.environment,
+                    METRICS: `http://registry:${String(debugPort)}/metrics`,
+                    DELETE_UNTAGGED: String(deleteUntagged),
+                    DRAIN_SECONDS: String(drainMinutes * 60),
+                    EITHER_DAY: String(registry.garbageCollection.times.eitherDay),
+                },
+                volumes: [...volumes, "${HARBORAGE_DIRECTORY}/gate:/gate"],
+                depends_on: ["registry"],
+            },
+        },
+    });
+}
+
+/** An htpasswd file; the hashes are bcrypt, the only kind that Distribution takes. */
+export function renderHtpasswd(users: readonly { readonly name: string; readonly hash: string }[]): string {
+    return users.map(({ name, hash }) => `${name}:${hash}\n`).join("");
+}
