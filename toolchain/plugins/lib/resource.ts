@@ -34,8 +34,8 @@ export interface PropertyChange {
 
 export interface Difference {
     readonly changed: boolean;
-    /** By property path, such as `triggers[0]`. */
-    readonly detailed: ReadonlyMap<string, PropertyChange>;
+    /** By property path, such as `triggers[0]`. Without it the engine works out the paths for itself. */
+    readonly detailed?: ReadonlyMap<string, PropertyChange>;
     /** Top-level properties that changed, and of these the ones that force a replacement. */
     readonly diffs: readonly string[];
     readonly replaces: readonly string[];

@@ -271,8 +271,8 @@ function diffResponse(difference: Difference): proto.DiffResponse {
         .setChanges(difference.changed ? DIFF_SOME : DIFF_NONE)
         .setDiffsList([...difference.diffs])
         .setReplacesList([...difference.replaces])
-        .setHasdetaileddiff(true);
-    for (const [path, change] of difference.detailed) {
+        .setHasdetaileddiff(difference.detailed !== undefined);
+    for (const [path, change] of difference.detailed ?? []) {
         response
             .getDetaileddiffMap()
             .set(path, new proto.PropertyDiff().setKind(changeKind(change)).setInputdiff(change.input));
