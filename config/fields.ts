@@ -81,7 +81,10 @@ export function choice<const T extends readonly [string, ...string[]]>(words: T)
     return z.enum(words, { error: () => `expected one of: ${words.join(", ")}` });
 }
 
-export const port = integer(1, 65535, "a TCP port", 443);
+/** A TCP port. */
+export function port(example: number) {
+    return integer(1, 65535, "a TCP port", example);
+}
 
 /** Names of machines and stacks: they become parts of resource, container and host names (RFC 1123 label). */
 export const resourceName = text(
@@ -112,8 +115,8 @@ export const dnsNameOrAddress = z
 
 /** An absolute folder on a machine, or one below the home of the user that the machine is reached as. */
 export const machineDirectory = text(
-    /^(?:~\/|\/)[A-Za-z0-9_.-][A-Za-z0-9_./-]*$/,
-    "a folder, absolute or below ~/, of letters, digits and _ . - /",
+    /^(?:~\/|\/)(?!(?:.*\/)?\.\.(?:\/|$))[A-Za-z0-9_.-][A-Za-z0-9_./-]*$/,
+    "a folder, absolute or below ~/ and without .., of letters, digits and _ . - /",
     "/var/lib/harborage",
 );
 
@@ -133,7 +136,7 @@ export const cronSchedule = text(
     (value) => {
         try {
             CronExpressionParser.parse(value);
-            return !/[LlHh](?![a-zA-Z])/.test(value);
+            return !/(?<![a-zA-Z])[LlHh](?![a-zA-Z])/.test(value);
         } catch {
             return false;
         }
@@ -142,10 +145,19 @@ export const cronSchedule = text(
 );
 
 /** A container image, as `docker pull` takes it. */
-export const imageReference = text(
-    /^[a-z0-9][a-z0-9.:_/-]*(?:@sha256:[0-9a-f]{64})?$/,
-    "an image reference",
-    "registry.example.com/library/nginx:1.30.1@sha256:0000000000000000000000000000000000000000000000000000000000000000",
-);
+export function imageReference(example: string) {
+    return text(
+        /^[a-z0-9][a-z0-9.:_/-]*(?::\w[\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?$/,
+        "an image reference",
+        example,
+    );
+}
 
-export const sha256 = text(/^[0-9a-f]{64}$/, "64 hexadecimal digits, as sha256sum prints them", "9f86d081884c7d65…");
+const exampleSha256 = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
+
+/** `NAME:TAG` with a digest, as an example. */
+export function exampleImage(name: string): string {
+    return `mirror.example.com/${name}@sha256:${exampleSha256}`;
+}
+
+export const sha256 = text(/^[0-9a-f]{64}$/, "64 hexadecimal digits, as sha256sum prints them", exampleSha256);

@@ -64,7 +64,7 @@ export interface ScheduleTimes {
     readonly days: readonly number[];
     readonly months: readonly number[];
     readonly weekdays: readonly number[];
-    /** crontab(5): with both days and weekdays restricted, either one is enough. */
+    /** crontab(5): when neither days nor weekdays start with `*`, either one is enough; else both must match. */
     readonly eitherDay: boolean;
 }
 
@@ -105,6 +105,7 @@ export const defaultImages = {
 /** Spells out a cron line, so that a shell script on a machine compares numbers instead of parsing cron. */
 export function scheduleTimes(schedule: string): ScheduleTimes {
     const { minute, hour, dayOfMonth, month, dayOfWeek } = CronExpressionParser.parse(schedule).fields;
+    const [, , dayField = "", , weekdayField = ""] = schedule.split(/ +/);
     const weekdays = [...new Set(dayOfWeek.values.map((day) => Number(day) % 7))].sort((a, b) => a - b);
     return {
         minutes: minute.values.map(Number),
@@ -112,7 +113,7 @@ export function scheduleTimes(schedule: string): ScheduleTimes {
         days: dayOfMonth.values.map(Number),
         months: month.values.map(Number),
         weekdays,
-        eitherDay: !dayOfMonth.isWildcard && !dayOfWeek.isWildcard,
+        eitherDay: !dayField.startsWith("*") && !weekdayField.startsWith("*"),
     };
 }
 

@@ -4,6 +4,7 @@ import {
     cronSchedule,
     dnsName,
     dnsNameOrAddress,
+    exampleImage,
     flag,
     imageReference,
     integer,
@@ -87,7 +88,7 @@ const garbageCollection = object(
 const distributionRegistry = object(
     {
         engine: z.literal("distribution"),
-        port: port.default(5000).describe("The node's port. Only the load balancer uses it."),
+        port: port(5000).default(5000).describe("The node's port. Only the load balancer uses it."),
         users: z
             .array(user, "expected a list of users, for example [{name: admin}]")
             .min(1, "expected at least one user, for example [{name: admin}]")
@@ -119,8 +120,8 @@ const distributionRegistry = object(
 const httpLoadBalancer = object(
     {
         mode: z.literal("http"),
-        httpsPort: port.default(443).describe("The port that clients use."),
-        httpPort: port.default(80).describe("The port that redirects to https."),
+        httpsPort: port(443).default(443).describe("The port that clients use."),
+        httpPort: port(80).default(80).describe("The port that redirects to https."),
         hstsSeconds: integer(0, 63_072_000, "seconds", 31_536_000)
             .default(0)
             .describe("max-age of Strict-Transport-Security; 0 sends none."),
@@ -168,8 +169,10 @@ const nodeObjects = object(
 
 const images = object(
     {
-        registry: imageReference.optional().describe("The image of CNCF Distribution 3."),
-        nginx: imageReference.optional().describe("The image of nginx, 1.25.1 or newer."),
+        registry: imageReference(exampleImage("registry:3.1.2"))
+            .optional()
+            .describe("The image of CNCF Distribution 3."),
+        nginx: imageReference(exampleImage("nginx:1.30.1")).optional().describe("The image of nginx, 1.25.1 or newer."),
         bundle: object(
             {
                 path: text(/^\/.+$/, "an absolute path", "/srv/harborage-images.tar").describe(
@@ -216,7 +219,7 @@ function namesAMachine(role: "node" | "loadBalancer") {
     return [
         (value: Partial<Shape>) => {
             const name: unknown = value.topology?.[role];
-            return typeof name !== "string" || value.machines === undefined || name in value.machines;
+            return typeof name !== "string" || value.machines === undefined || Object.hasOwn(value.machines, name);
         },
         {
             path: ["topology", role] as PropertyKey[],
@@ -244,6 +247,9 @@ export const stackSchema = object(
             })
             .refine((value) => Object.keys(value).length > 0, {
                 error: "expected at least one machine, for example {box: {kind: local}}",
+            })
+            .refine((value) => Object.values(value).filter(({ kind }) => kind === "local").length < 2, {
+                error: "expected one machine of kind local at most: each would be this machine, for example {box: {kind: local}}",
             })
             .describe("The machines, by name."),
         topology: variants(

@@ -80,6 +80,18 @@ function describe(issue: z.core.$ZodIssue, root: unknown): Mistake {
     return { path: showPath(issue.path), message: `${given}; ${issue.message}` };
 }
 
+/** The stack's name becomes part of the names of compose projects, which are stricter than Pulumi. */
+function nameMistakes(stack: string): Mistake[] {
+    return /^[a-z0-9][a-z0-9_-]{0,59}$/.test(stack)
+        ? []
+        : [
+              {
+                  path: "the stack's name",
+                  message: `${show(stack)} is wrong; expected lower-case letters, digits, - and _, for example prod-eu`,
+              },
+          ];
+}
+
 /** The names of the secrets that the stack file refers to, with the paths that do. */
 function secretReferences(values: Readonly<Record<string, unknown>>): { name: string; path: string }[] {
     const users = valueAt(values, ["registry", "users"]);
@@ -96,9 +108,9 @@ function secretMistakes(file: StackFile, decoded: Readonly<Record<string, unknow
     const mistakes: Mistake[] = [];
     const references = secretReferences(decoded);
     for (const { name, path } of references) {
-        if (name in stackSchema.shape) {
+        if (Object.hasOwn(stackSchema.shape, name)) {
             mistakes.push({ path, message: `${show(name)} is a setting, not a secret; for example ciPassword` });
-        } else if (!(name in file.values)) {
+        } else if (!Object.hasOwn(file.values, name)) {
             mistakes.push({
                 path,
                 message: `there is no secret ${show(name)}; set it with: pulumi config set --secret ${name} --stack ${file.stack}`,
@@ -111,7 +123,7 @@ function secretMistakes(file: StackFile, decoded: Readonly<Record<string, unknow
         }
     }
     for (const key of file.secretKeys) {
-        if (key in stackSchema.shape) {
+        if (Object.hasOwn(stackSchema.shape, key)) {
             mistakes.push({
                 path: showPath([key]),
                 message:
@@ -136,10 +148,11 @@ export function parseStackFile(file: StackFile): StackConfig {
     const decoded = Object.fromEntries(Object.entries(file.values).map(([key, value]) => [key, decode(value)]));
     const secretNames = new Set([...file.secretKeys, ...secretReferences(decoded).map(({ name }) => name)]);
     const settings = Object.fromEntries(
-        Object.entries(decoded).filter(([key]) => key in stackSchema.shape || !secretNames.has(key)),
+        Object.entries(decoded).filter(([key]) => Object.hasOwn(stackSchema.shape, key) || !secretNames.has(key)),
     );
     const result = stackSchema.safeParse(settings);
     const found = [
+        ...nameMistakes(file.stack),
         ...(result.success ? [] : result.error.issues.map((issue) => describe(issue, settings))),
         ...secretMistakes(file, decoded),
     ];
