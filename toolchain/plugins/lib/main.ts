@@ -7,9 +7,6 @@ import { PluginServer, type Plugin } from "./server";
  */
 export function serve(plugin: Plugin): void {
     const address = process.argv.slice(2).find((argument) => !argument.startsWith("-"));
-    // The engine ends plugins by a signal to their process group, also on the first Ctrl-C, which it
-    // announces by Cancel: an operation under way gets the time to end.
-    process.on("SIGINT", () => undefined);
     new PluginServer(plugin).start(address).then(
         (port) => process.stdout.write(`${port}\n`),
         (error: unknown) => {

@@ -3,7 +3,8 @@ import type { EventEmitter } from "node:events";
 /** The operations under way: each can be cancelled, and all of them can be waited for. */
 export class Operations {
     private readonly running = new Map<AbortController, Promise<unknown>>();
-    private ended: string | undefined;
+    private cancelled: string | undefined;
+    private ended = false;
 
     /**
      * Runs one operation. Its signal is aborted when the caller hangs up, after the timeout, and by cancel().
@@ -16,10 +17,13 @@ export class Operations {
         timeout: number,
         operation: (signal: AbortSignal) => Promise<Result>,
     ): Promise<Result> {
-        if (this.ended !== undefined) {
-            throw new Error(this.ended);
+        if (this.ended) {
+            throw new Error(this.cancelled);
         }
         const controller = new AbortController();
+        if (this.cancelled !== undefined) {
+            controller.abort(new Error(this.cancelled));
+        }
         const hungUp = (): void => controller.abort(new Error("context canceled"));
         call.once("cancelled", hungUp);
         const timer =
@@ -37,8 +41,9 @@ export class Operations {
         }
     }
 
-    /** Aborts what is under way now. */
+    /** Aborts what is under way now, and what comes later before it begins. */
     cancel(reason: string): void {
+        this.cancelled = reason;
         for (const controller of this.running.keys()) {
             controller.abort(new Error(reason));
         }
@@ -46,7 +51,7 @@ export class Operations {
 
     /** Aborts what is under way, takes nothing more, and resolves when all has ended. */
     async end(reason: string): Promise<void> {
-        this.ended = reason;
+        this.ended = true;
         this.cancel(reason);
         await Promise.allSettled(this.running.values());
     }

@@ -1,0 +1,118 @@
+import { strict as assert } from "node:assert";
+import { spawn, type ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import path from "node:path";
+import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
+import { describe, it } from "mocha";
+import { officialPlugin, PluginProcess } from "./plugins-harness";
+
+const TYPE = "command:local:Command";
+
+function isAlive(pid: number): boolean {
+    try {
+        process.kill(pid, 0);
+        // What nobody has waited for is there still, but does nothing more.
+        return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, "utf8"));
+    } catch {
+        return false;
+    }
+}
+
+async function until(condition: () => boolean, milliseconds: number): Promise<boolean> {
+    for (const end = Date.now() + milliseconds; Date.now() < end; await sleep(50)) {
+        if (condition()) {
+            return true;
+        }
+    }
+    return condition();
+}
+
+describe("plugin command: cancel and the engine's end", function () {
+    this.timeout(60_000);
+
+    /** Starts a command that writes its process id first, and waits for that. */
+    async function start(plugin: PluginProcess, command: string): Promise<{ pid: number; created: Promise<unknown> }> {
+        const created = plugin.create(plugin.urn(TYPE), { create: `echo $$; ${command}` });
+        created.catch(() => undefined);
+        assert.ok(await until(() => plugin.engine.logs.some(({ message }) => /^\d+$/.test(message)), 10_000));
+        return { pid: Number(plugin.engine.logs.find(({ message }) => /^\d+$/.test(message))?.message), created };
+    }
+
+    it("runs commands in the plugin's own process group, which the engine signals", async () => {
+        const plugin = await PluginProcess.start("command");
+        const groupOf = (pid: number | "self"): string | undefined =>
+            readFileSync(`/proc/${pid}/stat`, "utf8")
+                .replace(/^.*\) /, "")
+                .split(" ")[2];
+        const { pid, created } = await start(plugin, "sleep 1");
+        assert.equal(groupOf(pid), groupOf(plugin.process.pid ?? 0));
+        await created;
+        await plugin.stop();
+    });
+
+    it("on cancel kills the command, reports it, and runs nothing more", async () => {
+        const plugin = await PluginProcess.start("command");
+        const { pid, created } = await start(plugin, "exec sleep 30");
+        await plugin.cancel();
+        await assert.rejects(created, /^Error: signal: killed: running /);
+        assert.equal(isAlive(pid), false);
+        await assert.rejects(plugin.create(plugin.urn(TYPE), { create: "true" }), /context canceled: running "true":/);
+        await plugin.stop();
+    });
+
+    it("on cancel waits for what the command started and what still writes", async () => {
+        const plugin = await PluginProcess.start("command");
+        const { created } = await start(plugin, "sleep 2; true");
+        const before = Date.now();
+        await plugin.cancel();
+        await assert.rejects(created, /signal: killed/);
+        assert.ok(Date.now() - before > 1_000);
+        await plugin.stop();
+    });
+
+    it("ends at once when the engine asks by SIGINT", async () => {
+        const plugin = await PluginProcess.start("command");
+        plugin.process.kill("SIGINT");
+        assert.ok(await until(() => plugin.process.signalCode === "SIGINT", 2_000));
+        await plugin.stop();
+    });
+
+    describe("when the engine is killed", () => {
+        /** An engine in a process of its own, which creates a command that writes its process id. */
+        async function engine(command: string): Promise<{ engine: ChildProcess; plugin: number; command: number }> {
+            const program = path.join(__dirname, "plugins-engine-process.ts");
+            const child = spawn(process.execPath, ["--import", "tsx", program, command], {
+                stdio: ["ignore", "pipe", "inherit"],
+            });
+            const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+            const next = async (): Promise<number> => Number((await lines.next()).value);
+            return { engine: child, plugin: await next(), command: await next() };
+        }
+
+        it("kills the command and leaves no process behind", async function () {
+            const running = await engine("exec sleep 30");
+            running.engine.kill("SIGKILL");
+            await once(running.engine, "exit");
+            assert.ok(await until(() => !isAlive(running.command), 2_000), "the command runs on");
+            if (officialPlugin("command") === undefined) {
+                assert.ok(await until(() => !isAlive(running.plugin), 6_000), "the plugin runs on");
+            } else {
+                // The official plugin looks for its engine every five minutes only.
+                process.kill(running.plugin, "SIGKILL");
+            }
+        });
+
+        it("waits for what the command started", async function () {
+            if (officialPlugin("command") !== undefined) {
+                this.skip();
+            }
+            const running = await engine("sleep 5; true");
+            running.engine.kill("SIGKILL");
+            await sleep(3_500);
+            assert.ok(isAlive(running.plugin), "the plugin has ended before its operation");
+            assert.ok(await until(() => !isAlive(running.plugin), 6_000), "the plugin runs on");
+        });
+    });
+});
