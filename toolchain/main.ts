@@ -1,0 +1,36 @@
+/**
+ * The launcher behind `npm run pulumi | up | preview | destroy`: finds or makes Pulumi and what it needs, keeps the state
+ * of the stacks of this machine, and runs Pulumi.
+ *
+ * usage: main.ts pulumi|up|preview|destroy [ARGUMENT...]
+ */
+import { SCRIPTS, readArguments, type Script } from "./arguments";
+import { launch } from "./launch";
+import { Problem } from "./problem";
+import { say } from "./steps";
+
+async function main(): Promise<number> {
+    const [script, ...given] = process.argv.slice(2);
+    if (!isScript(script)) {
+        throw new Problem(`usage: npm run ${SCRIPTS.join(" | ")} [-- ARGUMENT...]`);
+    }
+    return launch(readArguments(script, given, process.cwd(), process.env["PULUMI_STACK"]));
+}
+
+function isScript(word: string | undefined): word is Script {
+    return SCRIPTS.some((script) => script === word);
+}
+
+main().then(
+    (code) => {
+        process.exitCode = code;
+    },
+    (error: unknown) => {
+        say(
+            error instanceof Problem
+                ? `harborage: ${error.message}`
+                : String(error instanceof Error ? error.stack : error),
+        );
+        process.exit(1);
+    },
+);
