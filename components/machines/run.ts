@@ -1,9 +1,6 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { local } from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
-
-const library = join(__dirname, "scripts", "lib.sh");
+import { quote, scriptText } from "./script-text";
 
 export interface ScriptArgs {
     /** The script's file. It defines `main`, which is called with `apply` or `delete` and the arguments. */
@@ -19,19 +16,16 @@ export interface ScriptArgs {
     readonly triggers?: readonly pulumi.Input<string>[];
 }
 
-const endOfData = "HARBORAGE-END-OF-DATA";
-
 /**
  * Runs a script of this project on a machine: `apply` on create and on each change of its text, arguments or data,
  * `delete` on delete. The script goes in by standard input and nothing else does: not by the command line, which error
  * messages and process lists show, and not by the environment.
  */
 export function runScript(name: string, args: ScriptArgs, options: pulumi.CustomResourceOptions): local.Command {
-    const text = `${readFileSync(library, "utf8")}\n${readFileSync(args.script, "utf8")}`;
     const stdin =
         args.data === undefined
-            ? `${text}\nmain "$@" </dev/null\n`
-            : pulumi.interpolate`${text}\nmain "$@" <<'${endOfData}'\n${args.data}\n${endOfData}\n`;
+            ? scriptText(args.script)
+            : pulumi.output(args.data).apply((data) => scriptText(args.script, data));
     const words = pulumi.all([...args.args]).apply((all) => all.map(quote).join(" "));
     return new local.Command(
         name,
@@ -45,9 +39,4 @@ export function runScript(name: string, args: ScriptArgs, options: pulumi.Custom
         },
         { ...options, deleteBeforeReplace: true },
     );
-}
-
-/** A word for the shell; plain ones stay readable. */
-function quote(word: string): string {
-    return /^[A-Za-z0-9_./:=@~,+-]+$/.test(word) ? word.replace(/^~/, "\\~") : `'${word.replaceAll("'", `'\\''`)}'`;
 }
