@@ -283,8 +283,10 @@ describe("plugin command: local.Command", function () {
         it("runs nothing in a preview, where changed inputs make the outputs unknown", async () => {
             const changed = await update({ ...inputs, create: `touch ${directory}/preview` }, true);
             assert.deepEqual([changed["stdout"], changed["stderr"]], [UNKNOWN, UNKNOWN]);
-            const unknown = await update({ ...inputs, triggers: [UNKNOWN] }, true);
+            const unknown = await update({ ...inputs, dir: UNKNOWN }, true);
             assert.deepEqual([unknown["stdout"], unknown["stderr"]], [UNKNOWN, UNKNOWN]);
+            const added = await update({ ...inputs, update: "exit 1", triggers: [UNKNOWN] }, true);
+            assert.deepEqual([added["stdout"], added["stderr"]], ["before", "before too"]);
             const { properties } = await plugin.create(urn, { create: `ls ${directory}` });
             assert.equal(properties["stdout"], "");
         });

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { objectDifferences, topLevel } from "../lib/object-diff";
 import { ignoring, type CheckFailure, type Context, type PropertyChange, type ResourceType } from "../lib/resource";
-import { containsUnknown, equal, isObject, isUnknown, plain, UNKNOWN, type Value, type Values } from "../lib/values";
+import { equal, isObject, isUnknown, plain, UNKNOWN, type Value, type Values } from "../lib/values";
 import { run, type Outputs, type RunInputs } from "./run";
 
 /**
@@ -78,13 +78,10 @@ function previousOutputs(state: Values): Outputs {
     return { stdout: text("stdout"), stderr: text("stderr") };
 }
 
-/** In a preview the outputs are unknown when an input is, or when one that was there has changed. */
+/** In a preview the outputs are unknown when an input as a whole is, or when one that was there has changed. */
 function mayChangeOutputs(state: Values, inputs: Values): boolean {
     return Object.keys(INPUTS).some(
-        (key) =>
-            isUnknown(inputs[key]) ||
-            containsUnknown(inputs[key]) ||
-            (state[key] !== undefined && !equal(state[key], inputs[key])),
+        (key) => isUnknown(plain(inputs[key] ?? null)) || (state[key] !== undefined && !equal(state[key], inputs[key])),
     );
 }
 
