@@ -1,4 +1,4 @@
-import { text } from "node:stream/consumers";
+import { buffer } from "node:stream/consumers";
 import { pack } from "tar-stream";
 
 /**
@@ -25,6 +25,5 @@ export async function archive(files: Readonly<Record<string, string>>): Promise<
         tar.entry({ name, mode: 0o600, mtime: new Date(0) }, files[name] ?? "");
     }
     tar.finalize();
-    tar.setEncoding("base64");
-    return text(tar);
+    return (await buffer(tar)).toString("base64");
 }

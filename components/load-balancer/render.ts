@@ -46,12 +46,12 @@ http {
     include /etc/nginx/mime.types;
     default_type application/octet-stream;
     server_tokens off;
-    access_log /dev/stdout main;
     # Which node answered, how often one had to be asked, and how long each took.
     log_format main escape=json '{"time":"$time_iso8601","client":"$remote_addr","user":"$remote_user",'
         '"request":"$request","status":$status,"bytes":$body_bytes_sent,"seconds":$request_time,'
         '"node":"$upstream_addr","nodeStatus":"$upstream_status","nodeSeconds":"$upstream_response_time",'
         '"agent":"$http_user_agent"}';
+    access_log /dev/stdout main;
 
     # Nothing is buffered on disk; the folders must exist all the same.
     client_body_temp_path /tmp/client-body;
@@ -177,7 +177,6 @@ export function renderCompose(stack: string, plan: LoadBalancerPlan): string {
                 cap_drop: ["ALL"],
                 cap_add: ["CHOWN", "DAC_OVERRIDE", "NET_BIND_SERVICE", "SETGID", "SETUID"],
                 security_opt: ["no-new-privileges"],
-                ulimits: { nofile: { soft: 65535, hard: 65535 } },
                 volumes: ["${HARBORAGE_STACK}:/etc/harborage:ro", "${HARBORAGE_DIRECTORY}/gate:/gate:ro"],
                 logging: { driver: "json-file", options: { "max-size": "20m", "max-file": "5" } },
                 healthcheck: {
@@ -192,11 +191,9 @@ export function renderCompose(stack: string, plan: LoadBalancerPlan): string {
                         "4",
                         `https://127.0.0.1:${String(plan.httpsPort)}/healthz`,
                     ],
-                    interval: "10s",
+                    interval: "3s",
                     timeout: "5s",
-                    retries: 3,
-                    start_period: "20s",
-                    start_interval: "1s",
+                    retries: 5,
                 },
             },
         },

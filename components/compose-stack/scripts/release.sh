@@ -33,7 +33,7 @@ main() {
     # Nothing ran before: leave nothing that runs.
     [[ -n $previous ]] || compose down --remove-orphans --timeout 10 >/dev/null 2>&1 || true
     [[ -n $previous ]] || rm -f "$root/current"
-    fail "$project did not become healthy within $wait_seconds s"
+    fail "$project did not become healthy (it had $wait_seconds s); none of it runs now"
 }
 
 make_release() {
@@ -97,9 +97,10 @@ hook() {
 }
 
 report_unhealthy() {
-    local container name
+    local container name state
     for container in $(docker ps --all --quiet --filter "label=com.docker.compose.project=$project"); do
-        if [[ $(docker inspect --format '{{.State.Status}} {{with .State.Health}}{{.Status}}{{end}}' "$container") != "running healthy" ]]; then
+        state=$(docker inspect --format '{{.State.Status}} {{with .State.Health}}{{.Status}}{{end}}' "$container")
+        if [[ $state != "running "* || $state == *unhealthy* || $state == *starting* ]]; then
             name=$(docker inspect --format '{{index .Config.Labels "com.docker.compose.service"}}' "$container")
             printf -- '--- the last lines of %s:\n' "$name" >&2
             docker logs --tail 50 "$container" 2>&1 | sed 's/^/    /' >&2

@@ -104,14 +104,9 @@ listener_inode() {
 }
 
 process_of_inode() {
-    local fd
-    for fd in /proc/[0-9]*/fd/*; do
-        if [[ $(readlink "$fd" 2>/dev/null) == "socket:[$1]" ]]; then
-            fd=${fd#/proc/}
-            printf '%s\n' "${fd%%/*}"
-            return
-        fi
-    done
+    local link
+    link=$(find /proc/[0-9]*/fd -lname "socket:\\[$1\\]" -print -quit 2>/dev/null) || true
+    [[ -z $link ]] || cut -d / -f 3 <<<"$link"
 }
 
 # Whether a container of this stack holds the port: published, or as a process of its own on the machine's network.

@@ -77,7 +77,8 @@ export function renderCompose(args: ComposeArgs): string {
         read_only: true,
         cap_drop: ["ALL"],
         security_opt: ["no-new-privileges"],
-        tmpfs: ["/tmp:mode=1777"],
+        // A folder that no image has: an existing one would keep its own mode.
+        tmpfs: ["/scratch:mode=1777"],
         // Without it the tracing library looks for a collector on this machine.
         environment: { OTEL_TRACES_EXPORTER: "none" },
         logging: { driver: "json-file", options: { "max-size": "20m", "max-file": "5" } },
@@ -102,11 +103,9 @@ export function renderCompose(args: ComposeArgs): string {
                         "/dev/null",
                         `http://127.0.0.1:${String(debugPort)}/debug/health`,
                     ],
-                    interval: "10s",
+                    interval: "3s",
                     timeout: "5s",
-                    retries: 3,
-                    start_period: "30s",
-                    start_interval: "1s",
+                    retries: 5,
                 },
             },
             collector: {
