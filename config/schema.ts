@@ -219,7 +219,9 @@ function namesAMachine(role: "node" | "loadBalancer") {
     return [
         (value: Partial<Shape>) => {
             const name: unknown = value.topology?.[role];
-            return typeof name !== "string" || value.machines === undefined || Object.hasOwn(value.machines, name);
+            const machines = value.machines ?? {};
+            // A file without machines has that mistake already.
+            return typeof name !== "string" || Object.keys(machines).length === 0 || Object.hasOwn(machines, name);
         },
         {
             path: ["topology", role] as PropertyKey[],

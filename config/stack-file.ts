@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import { show } from "./fields";
+import { secretName, show } from "./fields";
 import { stackSchema, type StackConfig } from "./schema";
 
 /** One mistake in a stack file. */
@@ -92,6 +92,11 @@ function nameMistakes(stack: string): Mistake[] {
           ];
 }
 
+/** Whether a path of settings leads through a secret: then its values are not shown. */
+function isHidden(file: StackFile, path: readonly PropertyKey[]): boolean {
+    return path[0] !== undefined && file.secretKeys.has(String(path[0]));
+}
+
 /** The names of the secrets that the stack file refers to, with the paths that do. */
 function secretReferences(values: Readonly<Record<string, unknown>>): { name: string; path: string }[] {
     const users = valueAt(values, ["registry", "users"]);
@@ -100,14 +105,16 @@ function secretReferences(values: Readonly<Record<string, unknown>>): { name: st
     }
     return users.flatMap((entry: unknown, index) => {
         const name = valueAt(entry, ["password"]);
-        return typeof name === "string" ? [{ name, path: showPath(["registry", "users", index, "password"]) }] : [];
+        return secretName.safeParse(name).success && typeof name === "string"
+            ? [{ name, path: showPath(["registry", "users", index, "password"]) }]
+            : [];
     });
 }
 
 function secretMistakes(file: StackFile, decoded: Readonly<Record<string, unknown>>): Mistake[] {
     const mistakes: Mistake[] = [];
     const references = secretReferences(decoded);
-    for (const { name, path } of references) {
+    for (const { name, path } of isHidden(file, ["registry"]) ? [] : references) {
         if (Object.hasOwn(stackSchema.shape, name)) {
             mistakes.push({ path, message: `${show(name)} is a setting, not a secret; for example ciPassword` });
         } else if (!Object.hasOwn(file.values, name)) {
@@ -153,7 +160,9 @@ export function parseStackFile(file: StackFile): StackConfig {
     const result = stackSchema.safeParse(settings);
     const found = [
         ...nameMistakes(file.stack),
-        ...(result.success ? [] : result.error.issues.map((issue) => describe(issue, settings))),
+        ...(result.success ? [] : result.error.issues)
+            .filter((issue) => !isHidden(file, issue.path))
+            .map((issue) => describe(issue, settings)),
         ...secretMistakes(file, decoded),
     ];
     const mistakes = found.filter(
