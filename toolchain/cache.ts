@@ -90,9 +90,9 @@ export function filesBelow(directory: string, accept: (name: string) => boolean)
 }
 
 /** A small note kept in the cache; a broken one counts as none. */
-export function readNote<T>(name: string): T | undefined {
+export function readNote(name: string): unknown {
     try {
-        return JSON.parse(readFileSync(path.join(cacheRoot(), `${name}.json`), "utf8")) as T;
+        return JSON.parse(readFileSync(path.join(cacheRoot(), `${name}.json`), "utf8")) as unknown;
     } catch {
         return undefined;
     }

@@ -21,22 +21,42 @@ export interface GoTool {
 /** Builds the program when the cache does not hold it; returns the path of the executable. */
 export async function goTool(tool: GoTool): Promise<string> {
     const directory = await cached(tool.binary, keyOfTool(tool), (target) =>
-        step(`building ${tool.title} from its Go module`, async () => {
-            const go = which("go");
-            if (go === undefined) {
-                throw new Problem(
-                    `${tool.title} has to be built here, because it cannot be downloaded, and Go is missing.\n` +
-                        `Install Go 1.21 or newer (it fetches the version it needs by itself) and run this again.`,
-                );
-            }
-            // Static: the result also runs in images, and in a clone on another distribution that shares the cache.
-            await run(go, [...buildArguments(tool), "-o", path.join(target, tool.binary), tool.package], {
-                cwd: path.join(__dirname, tool.module),
-                env: { ...process.env, CGO_ENABLED: "0" },
-            });
-        }),
+        inTurn(() => step(`building ${tool.title} from its Go module`, () => build(tool, target))),
     );
     return path.join(directory, tool.binary);
+}
+
+async function build(tool: GoTool, target: string): Promise<void> {
+    const go = which("go");
+    if (go === undefined) {
+        throw new Problem(
+            `${tool.title} has to be built here, because it cannot be downloaded, and Go is missing.\n` +
+                `Install Go 1.21 or newer (it fetches the version it needs by itself) and run this again.`,
+        );
+    }
+    // Static: the result also runs in images, and in a clone on another distribution that shares the cache.
+    await run(go, [...buildArguments(tool), "-o", path.join(target, tool.binary), tool.package], {
+        cwd: path.join(__dirname, tool.module),
+        env: { ...process.env, CGO_ENABLED: "0" },
+    });
+}
+
+/** How many builds run at once: one uses the net while another computes; more would only need more memory. */
+const AT_ONCE = 2;
+
+const building = new Set<Promise<unknown>>();
+
+async function inTurn(work: () => Promise<void>): Promise<void> {
+    while (building.size >= AT_ONCE) {
+        await Promise.race(building).catch(() => undefined);
+    }
+    const one = work();
+    building.add(one);
+    try {
+        await one;
+    } finally {
+        building.delete(one);
+    }
 }
 
 /** The program if the cache holds it, or undefined. */

@@ -1,7 +1,9 @@
 import { spawn } from "node:child_process";
+import { rmSync } from "node:fs";
 import { constants } from "node:os";
 import * as path from "node:path";
 import {
+    DEFAULT_STACK,
     editsCommittedFile,
     runsProgram,
     takesConfigFile,
@@ -10,55 +12,130 @@ import {
     type Invocation,
 } from "./arguments";
 import { writeWhole } from "./cache";
+import { ensureComposePlugin } from "./compose-plugin";
 import { localEngine, officialEngine, type Engine } from "./engine";
+import { standInImages } from "./images/build";
+import { keptLines } from "./kept";
 import { Problem } from "./problem";
+import { run } from "./processes";
 import { harborageHome, readIfThere, readProject, type Project } from "./project";
-import { generateStackFile } from "./stack-file";
+import { generateStackFile, namesImages } from "./stack-file";
 import { LocalState } from "./state";
 import { say } from "./steps";
+import { summary, summaryOutputs } from "./summary";
+
+/** Name of the file, in a stack's folder, that holds the CA. */
+const CA_FILE = "ca.crt";
 
 /** Does what a call of the launcher asks for; returns the exit code. */
 export async function launch(invocation: Invocation): Promise<number> {
-    if (invocation.stack === undefined) {
-        return runPulumi(await localEngine(false), {}, withConfigFile(invocation, invocation.configFile));
+    const { stack, configFile } = invocation;
+    if (stack === undefined) {
+        return runPulumi(await localEngine(false), {}, withConfigFile(invocation, configFile));
     }
-    if (!invocation.local) {
-        const engine = await officialEngine(invocation.stack);
-        return runPulumi(engine, {}, withConfigFile(invocation, invocation.configFile));
+    if (invocation.local) {
+        return launchLocal(invocation, stack);
     }
-    return launchLocal(invocation, invocation.stack);
+    const engine = await officialEngine(stack);
+    const code = await runPulumi(engine, {}, withConfigFile(invocation, configFile));
+    if (code === 0 && invocation.command === "up") {
+        await printSummary(engine, {}, invocation, stack);
+    }
+    return code;
 }
 
 async function launchLocal(invocation: Invocation, stack: string): Promise<number> {
     const project = readProject(invocation.project);
+    const committed = committedFile(invocation, project, stack);
     const state = new LocalState(harborageHome(project), project.name, stack);
     state.prepare();
     state.recover();
-    const engine = await localEngine(usesPlugins(invocation));
+    const preparesMachine = runsProgram(invocation) && wantsImages(committed);
+    const [engine, images, compose] = await Promise.all([
+        localEngine(usesPlugins(invocation)),
+        preparesMachine ? standInImages() : undefined,
+        preparesMachine ? ensureComposePlugin() : undefined,
+    ]);
     const salt = await state.initialise(engine);
     if (invocation.command === "stack init") {
         say(`harborage: stack ${stack} is ready; its state is in ${state.directory}`);
         return 0;
     }
-    const committed = committedFile(invocation, project, stack);
     const stackFile = generateStackFile({
         name: path.basename(committed.file),
         committed: committed.text,
         previous: readIfThere(state.stackFile) ?? "",
         salt,
-        images: "keep",
+        images: preparesMachine ? (images ?? "none") : "keep",
     });
     writeWhole(state.stackFile, stackFile, 0o600);
     if (writesState(invocation)) {
         await state.clearPendingOperations(engine);
     }
     if (usesPlugins(invocation)) {
-        for (const name of engine.standIns) {
+        const names = [...engine.standIns, images?.registry, images?.nginx, compose].filter(
+            (name) => name !== undefined,
+        );
+        for (const name of names) {
             say(`stand-in: ${name}`);
         }
     }
     const file = editsCommittedFile(invocation) ? committed.file : state.stackFile;
-    return runPulumi(engine, state.env, withConfigFile(invocation, file));
+    const args = withConfigFile(invocation, file);
+    if (invocation.command === "destroy") {
+        return destroyLocal(engine, state, args);
+    }
+    const code = await runPulumi(engine, state.env, args);
+    if (code === 0 && invocation.command === "up") {
+        await printSummary(engine, state.env, invocation, stack, path.join(state.directory, CA_FILE));
+    }
+    return code;
+}
+
+/** Destroys a stack of this machine and lists what was kept on it. */
+async function destroyLocal(engine: Engine, state: LocalState, args: readonly string[]): Promise<number> {
+    const log = path.join(state.directory, "events.json");
+    rmSync(log, { force: true });
+    // Pulumi's Automation API reads events in the same way; without this variable the option is not there.
+    const env = { ...state.env, PULUMI_DEBUG_COMMANDS: "true" };
+    try {
+        const code = await runPulumi(engine, env, beforeTerminator(args, "--event-log", log));
+        const kept = keptLines(readIfThere(log) ?? "");
+        if (kept.length > 0) {
+            say(["", "Kept on this machine:", ...kept.map((line) => `  ${line}`)].join("\n"));
+        }
+        if (code === 0) {
+            rmSync(path.join(state.directory, CA_FILE), { force: true });
+        }
+        return code;
+    } finally {
+        rmSync(log, { force: true });
+    }
+}
+
+/** Says where the registry is, when the stack is one; writes its CA to a file where that is wanted. */
+async function printSummary(
+    engine: Engine,
+    env: Readonly<Record<string, string | undefined>>,
+    invocation: Invocation,
+    stack: string,
+    caFile?: string,
+): Promise<void> {
+    const args = ["stack", "output", "--json", "--non-interactive", "--stack", stack, "--cwd", invocation.project];
+    const outputs = summaryOutputs(await run(engine.cli, args, { env: { ...process.env, ...engine.env, ...env } }));
+    if (outputs === undefined) {
+        return;
+    }
+    if (caFile !== undefined) {
+        writeWhole(caFile, outputs.caCertificate, 0o644);
+    }
+    const context = { stack, isDefault: stack === DEFAULT_STACK };
+    process.stdout.write(summary(outputs, caFile === undefined ? context : { ...context, caFile }));
+}
+
+/** A stack file that names images itself gets none from here, and a stack without a stack file runs no containers. */
+function wantsImages({ file, text }: CommittedFile): boolean {
+    return text !== "" && !namesImages(text, path.basename(file));
 }
 
 interface CommittedFile {
@@ -80,10 +157,13 @@ function withConfigFile(invocation: Invocation, file: string | undefined): reado
     if (file === undefined || !takesConfigFile(invocation)) {
         return invocation.pulumiArguments;
     }
-    const [...args] = invocation.pulumiArguments;
+    return beforeTerminator(invocation.pulumiArguments, "--config-file", file);
+}
+
+/** Adds options before a `--`, behind which they would be taken for words. */
+function beforeTerminator(args: readonly string[], ...options: readonly string[]): readonly string[] {
     const terminator = args.indexOf("--");
-    args.splice(terminator === -1 ? args.length : terminator, 0, "--config-file", file);
-    return args;
+    return args.toSpliced(terminator === -1 ? args.length : terminator, 0, ...options);
 }
 
 /** Runs the CLI in the foreground, with this process's terminal. */

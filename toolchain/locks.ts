@@ -6,7 +6,6 @@ import { isAlive } from "./cache";
 /** What Pulumi writes into a lock of a file backend (`<backend>/.pulumi/locks/organization/<project>/<stack>/<id>.json`). */
 export interface StackLock {
     readonly pid: number;
-    readonly username: string;
     readonly hostname: string;
     /** Milliseconds since 1970. */
     readonly taken: number;
@@ -48,7 +47,7 @@ export function parseLock(content: string): StackLock | undefined {
         if (typeof lock["pid"] !== "number" || typeof lock["hostname"] !== "string" || Number.isNaN(taken)) {
             return undefined;
         }
-        return { pid: lock["pid"], username: String(lock["username"] ?? ""), hostname: lock["hostname"], taken };
+        return { pid: lock["pid"], hostname: lock["hostname"], taken };
     } catch {
         return undefined;
     }

@@ -103,7 +103,7 @@ interface KnownVersion {
 /** What `pulumi version` says; asked again only when the file has changed. */
 async function versionOf(cli: string): Promise<string> {
     const { size, mtimeMs: modified } = statSync(cli);
-    const known = readNote<KnownVersion>("cli-version");
+    const known = readNote("cli-version") as KnownVersion | undefined;
     if (known?.file === cli && known.size === size && known.modified === modified) {
         return known.version;
     }

@@ -47,7 +47,7 @@ export async function canDownloadFrom(url: string): Promise<boolean> {
         return wanted === "download";
     }
     const note = `reachable-${new URL(url).host}`;
-    const known = readNote<Answer>(note);
+    const known = readNote(note) as Answer | undefined;
     if (known !== undefined && Date.now() - known.at < MEMORY && Date.now() >= known.at) {
         return known.reachable;
     }

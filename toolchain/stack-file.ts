@@ -70,9 +70,7 @@ function parse(text: string, name: string): Document {
     if (error !== undefined) {
         throw new Problem(`${name}: ${error.message}`);
     }
-    if (document.contents === null) {
-        document.contents = document.createNode({});
-    }
+    document.contents ??= document.createNode({});
     if (!isMap(document.contents)) {
         throw new Problem(
             `${name}: expected a mapping with the key "config", for example\nconfig:\n  harborage:publicName: localhost`,

@@ -109,7 +109,7 @@ export class LanguageHost {
             const outcome = outcomeOf(code, signal, outOfMemory);
             return new language.RunResponse().setError(outcome.error).setBail(outcome.bail);
         } catch (error) {
-            return new language.RunResponse().setError(error instanceof Error ? error.message : String(error));
+            return new language.RunResponse().setError(messageOf(error));
         }
     };
 
@@ -137,10 +137,10 @@ export class LanguageHost {
                     call.write(new language.RunPluginResponse().setExitcode(code ?? 1));
                     call.end();
                 },
-                (error: Error) => fail(call, error.message),
+                (error: unknown) => fail(call, messageOf(error)),
             );
         } catch (error) {
-            fail(call, error instanceof Error ? error.message : String(error));
+            fail(call, messageOf(error));
         }
     };
 
@@ -169,7 +169,7 @@ export class LanguageHost {
                     fail(call, `npm install in ${directory} exited with code ${code ?? "none"}`);
                 }
             },
-            (error: Error) => fail(call, error.message),
+            (error: unknown) => fail(call, messageOf(error)),
         );
     };
 
@@ -237,4 +237,8 @@ function terminate(child: ChildProcess): void {
 
 function fail<Q, A>(call: ServerWritableStream<Q, A>, details: string): void {
     call.emit("error", { code: status.UNKNOWN, details });
+}
+
+function messageOf(error: unknown): string {
+    return error instanceof Error ? error.message : String(error);
 }

@@ -4,7 +4,7 @@
  *
  * usage: pulumi-language-nodejs [ENGINE_ADDRESS]; its first line of output is the port that it listens on.
  */
-import { Server, ServerCredentials, status, type ServiceError, type UntypedServiceImplementation } from "@grpc/grpc-js";
+import { Server, ServerCredentials, status, type ServiceError } from "@grpc/grpc-js";
 import { LanguageRuntimeService } from "@pulumi/pulumi/proto/language_grpc_pb";
 import { dieWithParent, exitOnSignals } from "../lifetime";
 import { LanguageHost } from "./host";
@@ -45,7 +45,7 @@ function main(): void {
         runPlugin: host.runPlugin,
     };
     const server = new Server({ "grpc.max_receive_message_length": -1, "grpc.max_send_message_length": -1 });
-    server.addService(LanguageRuntimeService, service as unknown as UntypedServiceImplementation);
+    server.addService(LanguageRuntimeService, service);
     server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, port) => {
         if (error !== null) {
             process.stderr.write(`pulumi-language-nodejs: cannot listen on 127.0.0.1: ${error.message}\n`);
