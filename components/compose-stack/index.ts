@@ -51,15 +51,16 @@ export class ComposeStack extends pulumi.ComponentResource {
                           `${name}-data`,
                           {
                               script: script("data.sh"),
-                              args: [...place, args.data.directory, String(args.data.deleteData)],
+                              args: [machine.directory, machine.claim, args.data.directory, String(args.data.deleteData)],
                           },
-                          { parent: this, dependsOn: machine.ready },
+                          // On nothing that is ever replaced: its replacement would take the data along.
+                          { parent: this, dependsOn: machine.checked },
                       ),
                   ];
         const projectPlace = runScript(
             `${name}-project`,
             { script: script("project.sh"), args: [...place, project], triggers },
-            { parent: this, dependsOn: [machine.imagesReady, ...data] },
+            { parent: this, dependsOn: [machine.ready, machine.imagesReady, ...data] },
         );
         const text = pulumi.output(args.plainFiles).apply(renderFiles);
         const hash = text.apply((content) => createHash("sha256").update(content).digest("hex"));

@@ -30,6 +30,8 @@ export class LocalMachine extends pulumi.ComponentResource implements Machine {
     readonly hostname: pulumi.Output<string>;
     readonly id: pulumi.Output<string>;
     readonly directory: string;
+    readonly claim: pulumi.Output<string>;
+    readonly checked: pulumi.Resource;
     readonly ready: pulumi.Resource;
     readonly imagesReady: pulumi.Resource;
 
@@ -37,19 +39,16 @@ export class LocalMachine extends pulumi.ComponentResource implements Machine {
         super("harborage:index:LocalMachine", name, {}, options);
         const script = (file: string) => join(__dirname, "scripts", file);
 
-        const incarnation = new random.RandomId(
-            `${name}-incarnation`,
-            { byteLength: 8, keepers: { generation: String(plan.generation) } },
-            { parent: this },
-        );
-        const triggers = [incarnation.hex];
+        const claim = new random.RandomId(`${name}-claim`, { byteLength: 8 }, { parent: this }).hex;
+        const incarnation = pulumi.interpolate`${claim}-${String(plan.generation)}`;
+        const triggers = [incarnation];
         const preflight = runScript(
             `${name}-preflight`,
             {
                 script: script("preflight.sh"),
                 args: [
                     plan.directory,
-                    incarnation.hex,
+                    claim,
                     String(plan.minimumFreeDiskGiB),
                     stack,
                     ...plan.ports.map(({ port, purpose }) => `${String(port)}=${purpose}`),
@@ -59,7 +58,7 @@ export class LocalMachine extends pulumi.ComponentResource implements Machine {
         );
         const baseline = runScript(
             `${name}-baseline`,
-            { script: script("baseline.sh"), args: [plan.directory, incarnation.hex], triggers },
+            { script: script("baseline.sh"), args: [plan.directory, incarnation], triggers },
             { parent: this, dependsOn: preflight },
         );
         const { references, bundle } = plan.images;
@@ -67,7 +66,7 @@ export class LocalMachine extends pulumi.ComponentResource implements Machine {
             `${name}-images`,
             {
                 script: script("images.sh"),
-                args: [plan.directory, incarnation.hex, bundle?.path ?? "-", bundle?.sha256 ?? "-", ...references],
+                args: [plan.directory, incarnation, bundle?.path ?? "-", bundle?.sha256 ?? "-", ...references],
                 triggers,
             },
             { parent: this, dependsOn: baseline },
@@ -77,8 +76,10 @@ export class LocalMachine extends pulumi.ComponentResource implements Machine {
         this.address = pulumi.output(firstAddress());
         this.privateAddress = pulumi.output("127.0.0.1");
         this.hostname = pulumi.output(hostname());
-        this.id = incarnation.hex;
+        this.claim = claim;
+        this.id = incarnation;
         this.directory = plan.directory;
+        this.checked = preflight;
         this.ready = baseline;
         this.imagesReady = images;
         this.registerOutputs({ address: this.address, id: this.id });

@@ -31,7 +31,6 @@ export function runScript(name: string, args: ScriptArgs, options: pulumi.Custom
         name,
         {
             create: pulumi.interpolate`bash -s -- apply ${words}`,
-            update: pulumi.interpolate`bash -s -- apply ${words}`,
             delete: pulumi.interpolate`bash -s -- delete ${words}`,
             stdin,
             triggers: [...(args.triggers ?? [])],

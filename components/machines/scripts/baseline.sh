@@ -86,9 +86,6 @@ wait_for_docker() {
 delete() {
     local directory=$1 incarnation=$2
     same_incarnation "$directory" "$incarnation" || return 0
-    rm -rf "${directory:?}/stacks" "$directory/gate" "$directory/images" "$directory/incarnation" "$directory/lock"
-    local folder
-    for folder in "$directory/data" "$directory"; do
-        [[ ! -d $folder ]] || rmdir --ignore-fail-on-non-empty "$folder"
-    done
+    rm -rf "${directory:?}/stacks" "$directory/gate" "$directory/images" "$directory/incarnation"
+    remove_empty "$directory/data" "$directory"
 }

@@ -30,6 +30,7 @@ lock_machine() {
 }
 
 # Whether the folder belongs to this incarnation of the machine. What an older incarnation declared must not touch a newer one.
+# The mark is CLAIM-GENERATION: the claim is the stack's, the generation counts up when the machine is set up again.
 same_incarnation() {
     local directory=$1 incarnation=$2
     [[ -f $directory/incarnation && $(<"$directory/incarnation") == "$incarnation" ]]
@@ -73,4 +74,14 @@ can_install() {
 # The user that services run as when they need no root: an unprivileged one, or the user itself where that is not root.
 service_user() {
     if [[ $EUID -eq 0 ]]; then printf '10000:10000\n'; else printf '%s:%s\n' "$(id -u)" "$(id -g)"; fi
+}
+
+# Removes folders that have nothing left in them but the lock, in the order given.
+remove_empty() {
+    local folder
+    for folder in "$@"; do
+        if [[ -d $folder && -z $(find "$folder" -mindepth 1 -maxdepth 1 ! -name lock -print -quit) ]]; then
+            rm -rf "$folder"
+        fi
+    done
 }

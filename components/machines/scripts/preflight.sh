@@ -1,15 +1,15 @@
 # shellcheck shell=bash
-# preflight.sh apply DIRECTORY INCARNATION MINIMUM_FREE_GIB STACK [PORT=PURPOSE ...]
+# preflight.sh apply DIRECTORY CLAIM MINIMUM_FREE_GIB STACK [PORT=PURPOSE ...]
 # Looks, and changes nothing. Every problem is reported at once.
 main() {
     local action=$1
     [[ $action == apply ]] || return 0
-    local directory incarnation=$3 minimum=$4 stack=$5
+    local directory claim=$3 minimum=$4 stack=$5
     directory=$(expand_home "$2")
     shift 5
     problems=()
     check_tools
-    check_directory "$directory" "$incarnation"
+    check_directory "$directory" "$claim"
     check_disk "$directory" "$minimum"
     check_docker
     local entry
@@ -43,14 +43,14 @@ existing_part() {
 }
 
 check_directory() {
-    local directory=$1 incarnation=$2 existing
+    local directory=$1 claim=$2 existing
     existing=$(existing_part "$directory")
     if [[ ! -d $existing ]]; then
         problem "$existing is not a folder; expected a place for $directory (machines.*.directory)"
     elif [[ ! -w $existing || ! -x $existing ]] || ! writable "$existing"; then
         problem "$(id -un) cannot write to $existing; give it to this user, or name another folder (machines.*.directory)"
     fi
-    if [[ -f $directory/incarnation ]] && ! same_incarnation "$directory" "$incarnation"; then
+    if [[ -f $directory/incarnation && $(<"$directory/incarnation") != "$claim"-* ]]; then
         problem "$directory belongs to another stack, or to this one with another state; destroy that stack, name another folder (machines.*.directory), or, when its state is lost, remove $directory/incarnation (the data stays)"
     fi
 }
