@@ -62,7 +62,6 @@ export default defineConfig(
             "@typescript-eslint/no-confusing-void-expression": ["error", { ignoreArrowShorthand: true }],
             "@typescript-eslint/switch-exhaustiveness-check": ["error", { considerDefaultExhaustiveForUnions: true }],
             "@typescript-eslint/consistent-type-imports": "error",
-            "@typescript-eslint/explicit-module-boundary-types": "error",
         },
     },
     {
@@ -83,4 +82,6 @@ export default defineConfig(
         files: ["config/load.ts", "config/outputs.ts"],
         rules: imports(configIsPure, noOperatingSystem),
     },
+    // Which keys are secret stands in a variable that the engine sets, and nowhere else.
+    { files: ["config/load.ts"], rules: { "no-restricted-properties": "off" } },
 );

@@ -1,0 +1,166 @@
+import { fork, spawn, type ChildProcess } from "node:child_process";
+import { existsSync, readdirSync } from "node:fs";
+import { join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import type { KindResult } from "./run-kind";
+
+const project = resolve(__dirname, "..");
+
+const USAGE = `usage: npm test [-- [KIND...] [--grep TEXT] [--help]]
+
+Runs the tests, cheap kinds first, and prints \`N passed, M failed\` as its last line (\`, K skipped\` when there are any).
+
+  checks    formatter, linter, type check, shell scripts
+  unit      pure functions
+  program   the whole program under Pulumi's mocks
+  engine    the real Pulumi command line
+  e2e       real containers, a real client
+
+  --grep TEXT   only tests whose full title contains TEXT
+
+Without a KIND all of them run. engine and e2e need root and Docker or the means to install it, and get Pulumi first.`;
+
+/** The kinds in the order in which they run, each with the minutes after which it is given up. */
+const KINDS = { checks: 10, unit: 10, program: 10, engine: 40, e2e: 90 } as const;
+type Kind = keyof typeof KINDS;
+const kinds = Object.keys(KINDS) as Kind[];
+
+const NEEDS_PULUMI: readonly Kind[] = ["engine", "e2e"];
+
+/** Counts of tests that really ran, over all kinds. */
+const totals = { passed: 0, failed: 0, skipped: 0, failures: new Array<string>() };
+let interrupted = false;
+
+function testFiles(kind: Kind): string[] {
+    const directory = join(__dirname, kind);
+    if (!existsSync(directory)) {
+        return [];
+    }
+    return readdirSync(directory, { recursive: true, encoding: "utf8" })
+        .filter((name) => name.endsWith(".test.ts"))
+        .sort()
+        .map((name) => join(directory, name));
+}
+
+/**
+ * Waits for a child. It is killed, with all that it started, when it takes too long or this process is told to end.
+ *
+ * @returns why it is no success; undefined when it is one
+ */
+async function outcome(child: ChildProcess, minutes: number): Promise<string | undefined> {
+    const kill = (signal: NodeJS.Signals) => {
+        try {
+            // The child leads a process group of its own.
+            process.kill(-(child.pid ?? 0), signal);
+        } catch {
+            // It has ended already.
+        }
+    };
+    let limit: string | undefined;
+    const timer = setTimeout(() => {
+        limit = `it was ended after ${minutes} minutes`;
+        kill("SIGTERM");
+        setTimeout(() => kill("SIGKILL"), 10_000).unref();
+    }, minutes * 60_000);
+    const interrupt = (signal: NodeJS.Signals) => {
+        interrupted = true;
+        kill(signal);
+    };
+    process.on("SIGINT", interrupt).on("SIGTERM", interrupt);
+    const reason = await new Promise<string | undefined>((done) => {
+        child.once("error", (error) => done(error.message));
+        child.once("exit", (code, signal) =>
+            done(code === 0 ? undefined : `it ended with ${signal ?? `code ${code}`}`),
+        );
+    });
+    clearTimeout(timer);
+    process.off("SIGINT", interrupt).off("SIGTERM", interrupt);
+    return limit ?? reason;
+}
+
+/** Counts a failure of the run itself, which no test stands for. */
+function fail(title: string, reason: string): void {
+    console.error(`\n${title}: ${reason}`);
+    totals.failed += 1;
+    totals.failures.push(`${title}: ${reason}`);
+}
+
+/** Runs the tests of one kind in a process of its own: a crash there costs one kind, and is counted. */
+async function runKind(kind: Kind, files: readonly string[], grep: string | undefined): Promise<void> {
+    console.log(`\n=== ${kind}`);
+    const child = fork(join(__dirname, "run-kind.ts"), [grep ?? "", ...files], {
+        cwd: project,
+        detached: true,
+        execArgv: ["--import", "tsx"],
+    });
+    let result: KindResult | undefined;
+    child.on("message", (message) => (result = message as KindResult));
+    const reason = await outcome(child, KINDS[kind]);
+    totals.passed += result?.passed ?? 0;
+    totals.failed += result?.failures.length ?? 0;
+    totals.skipped += result?.skipped ?? 0;
+    totals.failures.push(...(result?.failures ?? []).map((title) => `${kind}: ${title}`));
+    if (result === undefined || (reason !== undefined && result.failures.length === 0)) {
+        fail(kind, `the tests did not run to their end: ${reason ?? "no result"}`);
+    }
+}
+
+/** Gets or builds Pulumi, so that the first test which needs it does not run into its time limit. */
+async function preparePulumi(): Promise<void> {
+    console.log("\n=== pulumi");
+    const child = spawn(process.execPath, ["--import", "tsx", "toolchain/main.ts", "pulumi", "version"], {
+        cwd: project,
+        detached: true,
+        stdio: "inherit",
+    });
+    const reason = await outcome(child, 30);
+    if (reason !== undefined) {
+        fail("pulumi", `no Pulumi for the tests: ${reason}`);
+    }
+}
+
+function selectedKinds(names: readonly string[]): Kind[] {
+    const unknown = names.filter((name) => !kinds.some((kind) => kind === name));
+    if (unknown.length > 0) {
+        throw new Error(`${unknown.join(", ")}: no such kind of tests; there are ${kinds.join(", ")}`);
+    }
+    return names.length === 0 ? kinds : kinds.filter((kind) => names.includes(kind));
+}
+
+async function main(): Promise<void> {
+    const { values, positionals } = parseArgs({
+        options: { grep: { type: "string", short: "g" }, help: { type: "boolean", short: "h" } },
+        allowPositionals: true,
+    });
+    if (values.help === true) {
+        console.log(USAGE);
+        return;
+    }
+    const chosen = selectedKinds(positionals).map((kind) => ({ kind, files: testFiles(kind) }));
+    if (chosen.some(({ kind, files }) => NEEDS_PULUMI.includes(kind) && files.length > 0)) {
+        await preparePulumi();
+    }
+    for (const { kind, files } of chosen) {
+        if (files.length > 0 && !interrupted) {
+            await runKind(kind, files, values.grep);
+        }
+    }
+    if (interrupted) {
+        fail("tests", "interrupted");
+    }
+    if (totals.passed + totals.failed === 0) {
+        console.error("\nNo test ran.");
+    }
+    for (const title of totals.failures) {
+        console.log(`failed: ${title}`);
+    }
+    const skipped = totals.skipped > 0 ? `, ${totals.skipped} skipped` : "";
+    console.log(`\n${totals.passed} passed, ${totals.failed} failed${skipped}`);
+    // No exit(): what has been written must get out first.
+    process.exitCode = totals.failed > 0 || totals.passed === 0 ? 1 : 0;
+}
+
+main().catch((error: unknown) => {
+    console.error(`${error instanceof Error ? error.message : String(error)}\n\n${USAGE}`);
+    process.exitCode = 2;
+});
