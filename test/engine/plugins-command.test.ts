@@ -50,7 +50,7 @@ describe("plugin command: local.Command", function () {
             ["an unknown input", { script: "true" }, "Unrecognized field 'script'"],
         ] as const) {
             it(`refuses ${what}`, async () => {
-                const { failuresList } = await plugin.check(urn, inputs as unknown as Values);
+                const { failuresList } = await plugin.check(urn, inputs);
                 assert.equal(failuresList.length, 1);
                 assert.equal(failuresList[0]?.property, Object.keys(inputs)[0]);
                 assert.ok(failuresList[0]?.reason.includes(reason), failuresList[0]?.reason);

@@ -4,7 +4,7 @@ import path from "node:path";
 import { createInterface } from "node:readline";
 import * as grpc from "@grpc/grpc-js";
 import { Empty } from "google-protobuf/google/protobuf/empty_pb";
-import { Struct, type JavaScriptValue } from "google-protobuf/google/protobuf/struct_pb";
+import { Struct } from "google-protobuf/google/protobuf/struct_pb";
 import { EngineService } from "@pulumi/pulumi/proto/engine_grpc_pb";
 import { LogSeverity, type LogRequest } from "@pulumi/pulumi/proto/engine_pb";
 import { ResourceProviderClient } from "@pulumi/pulumi/proto/provider_grpc_pb";
@@ -67,7 +67,7 @@ export class FakeEngine {
             });
             done(null, new Empty());
         };
-        this.server.addService(EngineService, { log } as unknown as grpc.UntypedServiceImplementation);
+        this.server.addService(EngineService, { log });
         const port = await new Promise<number>((resolve, reject) =>
             this.server.bindAsync("127.0.0.1:0", grpc.ServerCredentials.createInsecure(), (error, bound) =>
                 error ? reject(error) : resolve(bound),
@@ -244,9 +244,9 @@ function named<Request extends OnResource>(request: Request, urn: string): Reque
 }
 
 function struct(input: Values): Struct {
-    return Struct.fromJavaScript(input as Record<string, JavaScriptValue>);
+    return Struct.fromJavaScript(input);
 }
 
 function values(output: Struct | undefined): Values {
-    return (output?.toJavaScript() ?? {}) as Values;
+    return output?.toJavaScript() ?? {};
 }

@@ -21,10 +21,9 @@ function isAlive(pid: number): boolean {
 }
 
 async function until(condition: () => boolean, milliseconds: number): Promise<boolean> {
-    for (const end = Date.now() + milliseconds; Date.now() < end; await sleep(50)) {
-        if (condition()) {
-            return true;
-        }
+    const end = Date.now() + milliseconds;
+    while (!condition() && Date.now() < end) {
+        await sleep(50);
     }
     return condition();
 }

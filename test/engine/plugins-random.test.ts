@@ -6,6 +6,7 @@ import {
     plain,
     plainValues,
     secret,
+    textOf,
     UNKNOWN,
     type Value,
     type Values,
@@ -24,7 +25,7 @@ describe("plugin random", function () {
     });
     after(() => plugin.stop());
 
-    const text = (created: Created, name: string): string => String(plain(created.properties[name] ?? null));
+    const text = (created: Created, name: string): string => textOf(plain(created.properties[name] ?? null));
 
     /** The difference that new inputs make to a resource that was created with others. */
     async function diff(type: string, olds: Values, news: Values): ReturnType<PluginProcess["diff"]> {
@@ -38,7 +39,7 @@ describe("plugin random", function () {
         it("makes a password of the length, with all classes by default", async () => {
             const { id, properties } = await create({ length: 200 });
             assert.equal(id, "none");
-            const result = String(plain(properties["result"] ?? null));
+            const result = textOf(plain(properties["result"] ?? null));
             assert.match(result, /^[A-Za-z0-9!@#$%&*()\-_=+[\]{}<>:?]{200}$/);
             for (const characters of [/[a-z]/, /[A-Z]/, /[0-9]/, /[^A-Za-z0-9]/]) {
                 assert.match(result, characters);
@@ -140,7 +141,7 @@ describe("plugin random", function () {
         it("makes bytes, secret in both forms; the id is the base64 text", async () => {
             const { id, properties } = await plugin.create(plugin.urn(BYTES), { length: 16 });
             const base64 = plain(properties["base64"] ?? null);
-            const bytes = Buffer.from(String(base64), "base64");
+            const bytes = Buffer.from(textOf(base64), "base64");
             assert.equal(bytes.length, 16);
             assert.equal(id, base64);
             assert.deepEqual(properties["base64"], secret(bytes.toString("base64")));

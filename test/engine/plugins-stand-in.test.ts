@@ -3,8 +3,12 @@ import { before, describe, it, after } from "mocha";
 import { Empty } from "google-protobuf/google/protobuf/empty_pb";
 import type { PluginInfo } from "@pulumi/pulumi/proto/plugin_pb";
 import { InvokeRequest, type InvokeResponse } from "@pulumi/pulumi/proto/provider_pb";
-import type { Values } from "../../toolchain/plugins/lib/values";
+import { textOf, type Values } from "../../toolchain/plugins/lib/values";
 import { officialPlugin, PluginProcess, type PluginName } from "./plugins-harness";
+
+/** Nothing of this holds for an official plugin that is tested in a stand-in's place. */
+const suite = (name: PluginName): Mocha.PendingSuiteFunction | Mocha.SuiteFunction =>
+    officialPlugin(name) === undefined ? describe : describe.skip;
 
 /** What a stand-in does and the official plugin does not: it names itself and keeps to its place. */
 for (const [name, version, type, inputs] of [
@@ -12,17 +16,14 @@ for (const [name, version, type, inputs] of [
     ["tls", "5.6.1", "tls:index/privateKey:PrivateKey", { algorithm: "RSA" }],
     ["command", "1.2.1", "command:local:Command", { create: "true" }],
 ] as readonly [PluginName, string, string, Values][]) {
-    describe(`stand-in for ${name}`, function () {
+    suite(name)(`stand-in for ${name}`, function () {
         this.timeout(30_000);
         let plugin: PluginProcess;
 
-        before(async function () {
-            if (officialPlugin(name) !== undefined) {
-                this.skip();
-            }
+        before(async () => {
             plugin = await PluginProcess.start(name);
         });
-        after(() => plugin?.stop());
+        after(() => plugin.stop());
 
         it("names itself in its version and, once, in the engine's log", async () => {
             const info = await plugin.call<PluginInfo>((done) => plugin.client.getPluginInfo(new Empty(), done));
@@ -75,24 +76,21 @@ for (const [name, version, type, inputs] of [
     });
 }
 
-describe("stand-in for command", function () {
+suite("command")("stand-in for command: commands", function () {
     this.timeout(30_000);
     let plugin: PluginProcess;
 
-    before(async function () {
-        if (officialPlugin("command") !== undefined) {
-            this.skip();
-        }
+    before(async () => {
         plugin = await PluginProcess.start("command");
     });
-    after(() => plugin?.stop());
+    after(() => plugin.stop());
 
     it("fails where the official plugin hangs: at a logged line of 64 KiB", async () => {
         const urn = plugin.urn("command:local:Command");
         const create = "head -c 70000 /dev/zero | tr '\\0' x";
         await assert.rejects(plugin.create(urn, { create }), /64 KiB or more, at which the official plugin hangs/);
         const { properties } = await plugin.create(urn, { create, logging: "none" });
-        assert.equal(String(properties["stdout"]).length, 70_000);
+        assert.equal(textOf(properties["stdout"]).length, 70_000);
     });
 
     it("refuses assets", async () => {

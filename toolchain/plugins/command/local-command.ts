@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { objectDifferences, topLevel } from "../lib/object-diff";
 import { ignoring, type CheckFailure, type Context, type PropertyChange, type ResourceType } from "../lib/resource";
-import { equal, isObject, isUnknown, plain, UNKNOWN, type Value, type Values } from "../lib/values";
+import { equal, isObject, isUnknown, plain, textOf, UNKNOWN, type Value, type Values } from "../lib/values";
 import { run, type Outputs, type RunInputs } from "./run";
 
 /**
@@ -74,7 +74,7 @@ async function runText(
 }
 
 function previousOutputs(state: Values): Outputs {
-    const text = (key: string): string => String(plain(state[key] ?? ""));
+    const text = (key: string): string => textOf(plain(state[key] ?? null));
     return { stdout: text("stdout"), stderr: text("stderr") };
 }
 

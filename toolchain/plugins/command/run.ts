@@ -90,7 +90,7 @@ function execute(
         return Promise.resolve(wrongDirectory);
     }
     if (signal.aborted) {
-        return Promise.resolve(String((signal.reason as Error).message));
+        return Promise.resolve((signal.reason as Error).message);
     }
     return new Promise((resolve) => {
         const child = spawn(file, argv.slice(1), {

@@ -1,6 +1,6 @@
 import type { CheckFailure, Context, Difference, ResourceType } from "./resource";
 import { ignoring } from "./resource";
-import { equal, isObject, isUnknown, plain, plainValues, secret, UNKNOWN, withoutNulls } from "./values";
+import { equal, isObject, isUnknown, plain, plainValues, secret, textOf, UNKNOWN, withoutNulls } from "./values";
 import type { Value, Values } from "./values";
 
 /**
@@ -131,7 +131,7 @@ function difference(resource: BridgedResource, prior: Values, inputs: Values): D
             case "always":
                 return true;
             case "pem":
-                return PEM.test(String(prior[name] ?? ""));
+                return PEM.test(textOf(prior[name]));
             default:
                 return false;
         }
@@ -202,14 +202,14 @@ export function atLeast(minimum: number): (value: Value) => string | undefined {
     return (value) =>
         typeof value === "number" && value >= minimum
             ? undefined
-            : `must be at least ${minimum}, got: ${String(value)}`;
+            : `must be at least ${minimum}, got: ${textOf(value)}`;
 }
 
 /** For Attribute.check: one value, or each of a list. */
 export function oneOf(choices: readonly string[]): (value: Value) => string | undefined {
     return (value) => {
         const wrong = (Array.isArray(value) ? value : [value]).find(
-            (element) => !isUnknown(element) && !choices.includes(String(element)),
+            (element) => !isUnknown(element) && !choices.includes(textOf(element)),
         );
         return wrong === undefined ? undefined : `must be one of: ${choices.join(", ")}, got: ${JSON.stringify(wrong)}`;
     };

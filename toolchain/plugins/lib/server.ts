@@ -1,6 +1,6 @@
 import * as grpc from "@grpc/grpc-js";
 import { Empty } from "google-protobuf/google/protobuf/empty_pb";
-import { Struct, type JavaScriptValue } from "google-protobuf/google/protobuf/struct_pb";
+import { Struct } from "google-protobuf/google/protobuf/struct_pb";
 import { PluginInfo, type PluginAttach } from "@pulumi/pulumi/proto/plugin_pb";
 import { ResourceProviderService, type IResourceProviderServer } from "@pulumi/pulumi/proto/provider_grpc_pb";
 import * as proto from "@pulumi/pulumi/proto/provider_pb";
@@ -293,9 +293,9 @@ function changeKind({ kind, replace }: PropertyChange): proto.PropertyDiff.Kind 
 }
 
 function fromStruct(struct: Struct | undefined): Values {
-    return withoutNulls((struct?.toJavaScript() ?? {}) as Values);
+    return withoutNulls(struct?.toJavaScript() ?? {});
 }
 
 function toStruct(values: Values): Struct {
-    return Struct.fromJavaScript(values as Record<string, JavaScriptValue>);
+    return Struct.fromJavaScript(values);
 }

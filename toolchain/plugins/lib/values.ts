@@ -62,6 +62,11 @@ export function plainValues(values: Values): Values {
     return Object.fromEntries(Object.entries(values).map(([key, value]) => [key, plain(value)]));
 }
 
+/** A text, number or boolean as text; "" for what is absent, a list or an object. */
+export function textOf(value: Value | undefined): string {
+    return typeof value === "string" || typeof value === "number" || typeof value === "boolean" ? String(value) : "";
+}
+
 export function containsSecret(value: Value | undefined): boolean {
     return contains(value, isSecret);
 }

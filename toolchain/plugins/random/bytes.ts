@@ -1,5 +1,6 @@
 import { randomBytes as bytesOf } from "node:crypto";
 import { atLeast, bridged } from "../lib/bridged";
+import { textOf } from "../lib/values";
 
 /** random.RandomBytes: as base64 and as hexadecimal digits, both secret. The id is the base64 text, as it is officially. */
 export const randomBytes = bridged({
@@ -30,7 +31,7 @@ export const randomId = bridged({
     },
     create(planned) {
         const bytes = bytesOf(Number(planned["byteLength"]));
-        const prefix = String(planned["prefix"] ?? "");
+        const prefix = textOf(planned["prefix"]);
         const id = bytes.toString("base64url");
         const hex = bytes.toString("hex");
         return Promise.resolve({

@@ -2,7 +2,7 @@ import { randomInt } from "node:crypto";
 import { hash } from "bcryptjs";
 import { atLeast, bridged, type Attribute } from "../lib/bridged";
 import type { CheckFailure } from "../lib/resource";
-import type { Values } from "../lib/values";
+import { textOf, type Values } from "../lib/values";
 
 const CLASSES = {
     numeric: "0123456789",
@@ -55,7 +55,7 @@ export const randomPassword = bridged({
         if (Number(inputs["length"]) < sum) {
             failures.push({
                 property: "",
-                reason: `Property 'length' must be at least the sum of minUpper, minLower, minNumeric and minSpecial, got: ${String(inputs["length"])}`,
+                reason: `Property 'length' must be at least the sum of minUpper, minLower, minNumeric and minSpecial, got: ${textOf(inputs["length"])}`,
             });
         }
         if (CLASS_NAMES.every((name) => inputs[name] === false)) {
@@ -75,10 +75,8 @@ export const randomPassword = bridged({
 });
 
 function password(planned: Values): string {
-    const charactersOf = (name: Class): string =>
-        (name === "special" ? planned["overrideSpecial"] : undefined)
-            ? String(planned["overrideSpecial"])
-            : CLASSES[name];
+    const special = textOf(planned["overrideSpecial"]) || CLASSES.special;
+    const charactersOf = (name: Class): string => (name === "special" ? special : CLASSES[name]);
     const all = CLASS_NAMES.filter((name) => planned[name] === true)
         .map(charactersOf)
         .join("");

@@ -1,5 +1,5 @@
 import { atLeast, bridged, oneOf, type Attribute, type Attributes, type Plan } from "../lib/bridged";
-import { isObject, UNKNOWN, type Value, type Values } from "../lib/values";
+import { isObject, textOf, UNKNOWN, type Value, type Values } from "../lib/values";
 import { algorithmOf, CURVES, ALGORITHMS, generateKey, hashForState, openSsh, parsePrivateKey } from "./keys";
 import { pemOf, pkcs8Pem, publicDer, publicPem, traditionalPem, type Algorithm, type Curve } from "./keys";
 import { alternativeNames, requestedNames, SUBJECT_PROPERTIES, subjectName } from "./names";
@@ -86,7 +86,7 @@ export const certRequest = bridged({
         id: KEPT,
     },
     create(planned) {
-        const key = parsePrivateKey(String(planned["privateKeyPem"]), "private key");
+        const key = parsePrivateKey(textOf(planned["privateKeyPem"]), "private key");
         const request = createRequest(subjectOf(planned), alternativeNames(planned), key);
         const id = hashForState(request);
         const certRequestPem = pemOf("CERTIFICATE REQUEST", request);
@@ -125,7 +125,7 @@ export const selfSignedCert = bridged({
     plan: planRenewal,
     refresh: refreshRenewal,
     create(planned) {
-        const key = parsePrivateKey(String(planned["privateKeyPem"]), "private key");
+        const key = parsePrivateKey(textOf(planned["privateKeyPem"]), "private key");
         const subject = subjectOf(planned);
         if (planned["isCaCertificate"] === true && subject.length === 0) {
             throw new Error(
@@ -150,9 +150,9 @@ export const locallySignedCert = bridged({
     plan: planRenewal,
     refresh: refreshRenewal,
     create(planned) {
-        const request = parseRequest(String(planned["certRequestPem"]));
-        const signer = parsePrivateKey(String(planned["caPrivateKeyPem"]), "CA private key");
-        const issuer = parseIssuer(String(planned["caCertPem"]), signer);
+        const request = parseRequest(textOf(planned["certRequestPem"]));
+        const signer = parsePrivateKey(textOf(planned["caPrivateKeyPem"]), "CA private key");
+        const issuer = parseIssuer(textOf(planned["caCertPem"]), signer);
         const { id, computed } = issue(planned, { ...request, names: requestedNames(request.names), issuer, signer });
         return Promise.resolve({ id, computed: { ...computed, caKeyAlgorithm: algorithmOf(signer) } });
     },
@@ -191,7 +191,7 @@ function subjectOf(planned: Values): ReturnType<typeof subjectName> {
 
 /** Whether now is within the early renewal period before the end that the state names. */
 function isDue(state: Values, earlyRenewalHours: Value | undefined): boolean {
-    const end = Date.parse(String(state["validityEndTime"]));
+    const end = Date.parse(textOf(state["validityEndTime"]));
     return end - Number(earlyRenewalHours ?? 0) * HOUR <= Date.now();
 }
 

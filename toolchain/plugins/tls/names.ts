@@ -7,7 +7,7 @@ import {
     RelativeDistinguishedName,
     SubjectAlternativeName,
 } from "@peculiar/asn1-x509";
-import type { Value, Values } from "../lib/values";
+import { textOf, type Value, type Values } from "../lib/values";
 
 /** The attributes of a subject in the order in which Go's pkix.Name writes them. */
 const SUBJECT: readonly { property: string; oid: string }[] = [
@@ -30,7 +30,7 @@ export function subjectName(subject: Values): Name {
         const value = subject[property] ?? null;
         const texts = (Array.isArray(value) ? value : [value]).filter((text) => text !== null && text !== "");
         const attributes = texts.map(
-            (text) => new AttributeTypeAndValue({ type: oid, value: attributeValue(property, String(text)) }),
+            (text) => new AttributeTypeAndValue({ type: oid, value: attributeValue(property, textOf(text)) }),
         );
         return attributes.length > 0 ? [new RelativeDistinguishedName(attributes)] : [];
     });
@@ -49,7 +49,7 @@ function attributeValue(property: string, text: string): AttributeValue {
 
 /** The alternative names in Go's order; undefined when there are none. */
 export function alternativeNames(inputs: Values): SubjectAlternativeName | undefined {
-    const texts = (value: Value | undefined): string[] => (Array.isArray(value) ? value.map(String) : []);
+    const texts = (value: Value | undefined): string[] => (Array.isArray(value) ? value.map(textOf) : []);
     const names = [
         ...texts(inputs["dnsNames"]).map((dNSName) => new GeneralName({ dNSName: ascii(dNSName) })),
         ...texts(inputs["ipAddresses"]).map((iPAddress) => new GeneralName({ iPAddress: ipAddress(iPAddress) })),
@@ -60,7 +60,7 @@ export function alternativeNames(inputs: Values): SubjectAlternativeName | undef
 
 /** Of a certificate request's names the ones that a signed certificate takes over, in Go's order. */
 export function requestedNames(names: SubjectAlternativeName | undefined): SubjectAlternativeName | undefined {
-    const all = [...(names ?? [])];
+    const all = Array.from(names ?? []);
     const taken = [
         ...all.filter((name) => name.dNSName !== undefined),
         ...all.filter((name) => name.iPAddress !== undefined),

@@ -211,9 +211,11 @@ export interface ParsedRequest {
 export function parseRequest(pem: string): ParsedRequest {
     return parsing("certificate request", () => {
         const info = AsnConvert.parse(derOf(pem, "CERTIFICATE REQUEST"), CertificationRequest).certificationRequestInfo;
-        const requested = [...(info.attributes ?? [])].find(({ type }) => type === EXTENSION_REQUEST)?.values[0];
+        const requested = Array.from((info.attributes as Attributes | undefined) ?? []).find(
+            ({ type }) => type === EXTENSION_REQUEST,
+        )?.values[0];
         const extension = requested
-            ? [...AsnConvert.parse(requested, Extensions)].find(({ extnID }) => extnID === id_ce_subjectAltName)
+            ? Array.from(AsnConvert.parse(requested, Extensions)).find(({ extnID }) => extnID === id_ce_subjectAltName)
             : undefined;
         return {
             subject: info.subject,
@@ -231,9 +233,9 @@ export function parseIssuer(pem: string, key: KeyObject): Issuer {
     if (!publicKey.equals(publicDer(key))) {
         throw new Error("Failed to create certificate: x509: provided PrivateKey doesn't match parent's PublicKey");
     }
-    const extension = [...(found ?? [])].find(({ extnID }) => extnID === id_ce_subjectKeyIdentifier);
+    const extension = Array.from(found ?? []).find(({ extnID }) => extnID === id_ce_subjectKeyIdentifier);
     const identifier = extension ? AsnConvert.parse(extension.extnValue, SubjectKeyIdentifier) : undefined;
-    return { name: subject, keyId: identifier?.buffer as ArrayBuffer | undefined };
+    return { name: subject, keyId: identifier?.buffer };
 }
 
 function parsing<Result>(what: string, parse: () => Result): Result {
