@@ -121,7 +121,7 @@ async function writeRegistryLayer(
     busybox: Buffer,
     certificates: Buffer,
 ): Promise<void> {
-    const applets = await listApplets(`${target}.busybox`, busybox);
+    const applets = await listApplets(path.join(path.dirname(target), "busybox"), busybox);
     const layer = pack();
     const written = pipeline(layer, createWriteStream(target));
     const folder = (name: string, mode = 0o755): unknown =>

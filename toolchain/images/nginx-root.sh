@@ -6,9 +6,8 @@ set -eu
 root=$1
 
 # The official image runs its workers as user nginx, 101; Debian's as www-data.
-chroot "$root" groupadd --system --gid 101 nginx
-chroot "$root" useradd --system --uid 101 --gid nginx --home-dir /nonexistent --no-create-home \
-    --shell /usr/sbin/nologin nginx
+echo 'nginx:x:101:' >>"$root/etc/group"
+echo 'nginx:x:101:101:nginx:/nonexistent:/usr/sbin/nologin' >>"$root/etc/passwd"
 sed -i 's/^user www-data;/user nginx;/' "$root/etc/nginx/nginx.conf"
 
 # What nginx logs to its usual files is what `docker logs` shows.
