@@ -14,12 +14,12 @@ function expected(what: string, example: string): string {
 
 /** What a value looks like in a message; long ones are cut, so that a pasted file does not hide the sentence. */
 export function show(value: unknown): string {
-    const text = JSON.stringify(value) ?? "nothing";
+    const text = value === undefined ? "nothing" : JSON.stringify(value);
     return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }
 
 /** An object of known keys; an unknown key is an error that lists the known ones. */
-export function object<T extends z.core.$ZodLooseShape>(shape: T, example: string) {
+export function object<T extends z.core.$ZodLooseShape>(shape: T, example: string): z.ZodObject<T, z.core.$strict> {
     const known = Object.keys(shape).join(", ");
     return z.strictObject(shape, {
         error: (issue) =>
@@ -39,7 +39,7 @@ export function variants<T extends readonly [z.core.$ZodTypeDiscriminable, ...z.
     options: T,
     names: readonly string[],
     example: string,
-) {
+): z.ZodDiscriminatedUnion<T> {
     return z.discriminatedUnion(key, options, {
         error: (issue) => {
             const input: unknown = issue.input;
@@ -53,7 +53,7 @@ export function variants<T extends readonly [z.core.$ZodTypeDiscriminable, ...z.
 }
 
 /** Text that matches a pattern. */
-export function text(pattern: RegExp, what: string, example: string) {
+export function text(pattern: RegExp, what: string, example: string): z.ZodString {
     const message = expected(what, example);
     return z
         .string(message)
@@ -62,7 +62,7 @@ export function text(pattern: RegExp, what: string, example: string) {
 }
 
 /** A whole number in a range, both ends included. */
-export function integer(min: number, max: number, what: string, example: number) {
+export function integer(min: number, max: number, what: string, example: number): z.ZodInt {
     const message = expected(`${what} from ${String(min)} to ${String(max)}`, String(example));
     return z
         .int(message)
@@ -72,17 +72,19 @@ export function integer(min: number, max: number, what: string, example: number)
 }
 
 /** true or false. */
-export function flag() {
+export function flag(): z.ZodBoolean {
     return z.boolean("expected true or false");
 }
 
 /** One of a list of words. */
-export function choice<const T extends readonly [string, ...string[]]>(words: T) {
+export function choice<const T extends readonly [string, ...string[]]>(
+    words: T,
+): z.ZodEnum<z.core.util.ToEnum<T[number]>> {
     return z.enum(words, { error: () => `expected one of: ${words.join(", ")}` });
 }
 
 /** A TCP port. */
-export function port(example: number) {
+export function port(example: number): z.ZodInt {
     return integer(1, 65535, "a TCP port", example);
 }
 
@@ -145,7 +147,7 @@ export const cronSchedule = text(
 );
 
 /** A container image, as `docker pull` takes it. */
-export function imageReference(example: string) {
+export function imageReference(example: string): z.ZodString {
     return text(
         /^[a-z0-9][a-z0-9.:_/-]*(?::\w[\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?$/,
         "an image reference",

@@ -42,6 +42,9 @@ const localMachine = object(
     "{kind: local}",
 ).describe("This machine, with its own Docker.");
 
+/** One of several kinds before long. */
+const isLocal = ({ kind }: { kind: string }) => kind === "local";
+
 const machine = variants("kind", [localMachine], ["local"], "{kind: local}");
 
 const singleTopology = object(
@@ -250,7 +253,7 @@ export const stackSchema = object(
             .refine((value) => Object.keys(value).length > 0, {
                 error: "expected at least one machine, for example {box: {kind: local}}",
             })
-            .refine((value) => Object.values(value).filter(({ kind }) => kind === "local").length < 2, {
+            .refine((value) => Object.values(value).filter(isLocal).length < 2, {
                 error: "expected one machine of kind local at most: each would be this machine, for example {box: {kind: local}}",
             })
             .describe("The machines, by name."),
