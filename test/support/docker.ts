@@ -1,0 +1,70 @@
+import { attempt, run } from "./processes";
+
+/** Runs `docker`, which has to succeed; gives its standard output. */
+export function docker(...args: readonly string[]): Promise<string> {
+    return run("docker", args);
+}
+
+const lines = (text: string) => text.split("\n").filter((line) => line !== "");
+
+/** Names of a stack's containers, running or not. */
+export async function containersOf(stack: string): Promise<string[]> {
+    return lines(await docker("ps", "--all", "--filter", `label=harborage.stack=${stack}`, "--format", "{{.Names}}"));
+}
+
+/** Names of a stack's networks. */
+export async function networksOf(stack: string): Promise<string[]> {
+    return lines(await docker("network", "ls", "--filter", `name=^harborage-${stack}-`, "--format", "{{.Name}}"));
+}
+
+/** The name of a service's container: `registry` and `collector` of role `registry`, `nginx` of role `lb`. */
+export function containerName(stack: string, role: "registry" | "lb", service: string): string {
+    return `harborage-${stack}-${role}-${service}-1`;
+}
+
+/** What says that a container is still the one that it was, and has not been restarted. */
+export interface Life {
+    readonly id: string;
+    readonly startedAt: string;
+    readonly pid: number;
+    readonly health: string;
+}
+
+export async function lifeOf(container: string): Promise<Life> {
+    const format = "{{.Id}} {{.State.StartedAt}} {{.State.Pid}} {{with .State.Health}}{{.Status}}{{else}}none{{end}}";
+    const [id = "", startedAt = "", pid = "", health = ""] = (
+        await docker("inspect", "--format", format, container)
+    ).split(" ");
+    return { id, startedAt, pid: Number(pid), health };
+}
+
+/** Takes away a stack's containers and networks, without asking the stack. */
+export async function removeContainersOf(stack: string): Promise<void> {
+    for (const container of await containersOf(stack).catch(() => [])) {
+        await attempt("docker", ["rm", "--force", "--volumes", container]);
+    }
+    for (const network of await networksOf(stack).catch(() => [])) {
+        await attempt("docker", ["network", "rm", network]);
+    }
+}
+
+/** Takes away what a test run that was killed has left of the stacks `test-WORD-PID`. */
+export async function removeLeftovers(word: string): Promise<void> {
+    const { code, stdout } = await attempt("docker", ["ps", "--all", "--format", '{{.Label "harborage.stack"}}']);
+    const stacks = code === 0 ? new Set(lines(stdout)) : [];
+    for (const stack of stacks) {
+        const [, of, pid] = /^test-(.+)-([0-9]+)$/.exec(stack) ?? [];
+        if (of === word && !isAlive(Number(pid))) {
+            await removeContainersOf(stack);
+        }
+    }
+}
+
+function isAlive(pid: number): boolean {
+    try {
+        process.kill(pid, 0);
+        return true;
+    } catch (error) {
+        return (error as NodeJS.ErrnoException).code === "EPERM";
+    }
+}
