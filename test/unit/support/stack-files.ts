@@ -1,5 +1,6 @@
 import fc from "fast-check";
 import type { StackFile } from "../../../config/stack-file";
+import { cronLine } from "./cron";
 
 /** A stack file as a person thinks of it: settings as values, secrets by name. */
 export interface Draft {
@@ -35,7 +36,7 @@ export function fileWith(settings: Readonly<Record<string, unknown>>, secrets: r
 }
 
 /** Keys that may be left out. */
-function partial<T extends Record<string, fc.Arbitrary<unknown>>>(model: T): fc.Arbitrary<Record<string, unknown>> {
+function partial(model: Readonly<Record<string, fc.Arbitrary<unknown>>>): fc.Arbitrary<Record<string, unknown>> {
     return fc.record(model, { requiredKeys: [] });
 }
 
@@ -44,30 +45,6 @@ const digest = text(/^[0-9a-f]{64}$/);
 /** Names that objects have without being given them are names like any other. */
 const machineName = fc.oneof(text(/^[a-z]([a-z0-9-]{0,12}[a-z0-9])?$/), fc.constantFrom("constructor", "valueof"));
 const secretName = fc.oneof(text(/^secret[A-Za-z0-9]{0,8}$/), fc.constantFrom("constructor", "toString"));
-
-/** One field of cron without overlaps: overlapping lists are refused. */
-export function cronField(min: number, max: number, names: readonly string[] = []): fc.Arbitrary<string> {
-    const number = fc.integer({ min, max });
-    const range = fc.tuple(number, number).map(([a, b]) => [Math.min(a, b), Math.max(a, b)] as const);
-    const step = fc.integer({ min: 1, max: Math.max(2, Math.floor((max - min) / 2)) });
-    return fc.oneof(
-        fc.constant("*"),
-        number.map(String),
-        fc.uniqueArray(number, { minLength: 1, maxLength: 4 }).map((list) => list.join(",")),
-        range.map(([from, to]) => `${String(from)}-${String(to)}`),
-        fc.tuple(range, step).map(([[from, to], by]) => `${String(from)}-${String(to)}/${String(by)}`),
-        step.map((by) => `*/${String(by)}`),
-        ...(names.length > 0 ? [fc.constantFrom(...names)] : []),
-    );
-}
-
-export const months = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"];
-export const weekdays = ["SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT"];
-
-/** Five fields of cron; days that no month has are left out, they are refused. */
-export const cronLine = fc
-    .tuple(cronField(0, 59), cronField(0, 23), cronField(1, 28), cronField(1, 12, months), cronField(0, 6, weekdays))
-    .map((fields) => fields.join(" "));
 
 const users = fc
     .uniqueArray(
