@@ -80,7 +80,6 @@ export async function cliWithLanguageHost(cli: string): Promise<string> {
 function sources(folder: string): string[] {
     return [
         ...filesBelow(path.join(__dirname, folder), (name) => name.endsWith(".ts")),
-        path.join(__dirname, "lifetime.ts"),
         path.join(__dirname, "bundle.ts"),
         path.join(PROJECT_ROOT, "package-lock.json"),
     ];

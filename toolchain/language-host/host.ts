@@ -174,15 +174,16 @@ export class LanguageHost {
     };
 
     cancelled = (): Empty => {
-        this.cancel();
+        void this.cancel();
         return new Empty();
     };
 
     /** Stops whatever this host has started: an interrupt first, a kill when that does not help. */
-    cancel(): void {
-        for (const child of this.#children) {
-            terminate(child);
-        }
+    async cancel(): Promise<void> {
+        const children = [...this.#children];
+        const endings = children.map((child) => new Promise((resolve) => child.once("close", resolve)));
+        children.forEach(terminate);
+        await Promise.all(endings);
     }
 
     /** Kills what is still there; for the moment when this process exits. */

@@ -6,7 +6,7 @@
  */
 import { Server, ServerCredentials, status, type ServiceError } from "@grpc/grpc-js";
 import { LanguageRuntimeService } from "@pulumi/pulumi/proto/language_grpc_pb";
-import { dieWithParent, exitOnSignals } from "../lifetime";
+import { dieWithParent, exitOnSignals } from "./lifetime";
 import { LanguageHost } from "./host";
 
 /** Set when the host is bundled; the version of the CLI that it was written against. */
@@ -15,7 +15,7 @@ declare const HOST_VERSION: string;
 function main(): void {
     const engine = process.argv.slice(2).findLast((argument) => !argument.startsWith("-")) ?? "";
     const host = new LanguageHost(engine, HOST_VERSION);
-    const stop = (): void => host.cancel();
+    const stop = (): Promise<void> => host.cancel();
     dieWithParent(stop);
     exitOnSignals(stop);
     process.once("exit", () => host.kill());
