@@ -55,6 +55,11 @@ export function copyProject(target: string): string {
     return target;
 }
 
+export interface LauncherOptions extends RunOptions {
+    /** A program that runs the launcher, with its arguments, for example `unshare --mount`. Default: none. */
+    readonly wrapper?: readonly string[];
+}
+
 /** The settings of a stack file, without the `harborage:` before each key. */
 export type Settings = Readonly<Record<string, unknown>>;
 
@@ -82,6 +87,8 @@ export class TestStack {
     project = projectDirectory;
     /** The settings that were written last. */
     settings: Settings = {};
+    /** Added to the environment of every run. */
+    env: Readonly<Record<string, string | undefined>> = {};
 
     private readonly shims: string;
     private readonly commandLog: string;
@@ -135,26 +142,29 @@ export class TestStack {
     }
 
     /** Starts one of the npm scripts on this stack, as a user would after `npm run`. */
-    start(script: Script, args: readonly string[] = [], options: RunOptions = {}): Running {
-        const command = ["--import", "tsx", "toolchain/main.ts", script, ...args, "--stack", this.name];
-        return start(process.execPath, [...command, "--config-file", this.stackFile], {
+    start(script: Script, args: readonly string[] = [], options: LauncherOptions = {}): Running {
+        const { wrapper = [], ...rest } = options;
+        const node = [process.execPath, "--import", "tsx", "toolchain/main.ts", script, ...args];
+        const [program = "", ...words] = [...wrapper, ...node, "--stack", this.name, "--config-file", this.stackFile];
+        return start(program, words, {
             cwd: this.project,
-            ...options,
+            ...rest,
             env: {
                 HARBORAGE_HOME: this.home,
                 PATH: `${this.shims}:${process.env["PATH"] ?? ""}`,
                 PULUMI_STACK: undefined,
+                ...this.env,
                 ...options.env,
             },
         });
     }
 
-    run(script: Script, args?: readonly string[], options?: RunOptions): Promise<Ran> {
+    run(script: Script, args?: readonly string[], options?: LauncherOptions): Promise<Ran> {
         return this.start(script, args, options).done;
     }
 
     /** `npm run up`, which may fail; without a preview before it, to save time. */
-    async tryUp(args: readonly string[] = [], options: RunOptions = {}): Promise<UpResult> {
+    async tryUp(args: readonly string[] = [], options: LauncherOptions = {}): Promise<UpResult> {
         const log = join(this.folder, "events.json");
         rmSync(log, { force: true });
         const ran = await this.run("up", ["--skip-preview", "--event-log", log, ...args], {

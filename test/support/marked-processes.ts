@@ -1,23 +1,28 @@
+import { randomBytes } from "node:crypto";
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
-import { setTimeout as sleep } from "node:timers/promises";
 
-/** The environment variable that every process of a test's stack inherits. */
-export const MARK = "HARBORAGE_TEST_MARK";
+const variable = "HARBORAGE_TEST_MARK";
+
+/** An environment by which every process that descends from a run can be told, also when its parents are gone. */
+export function newMark(): Readonly<Record<string, string>> {
+    return { [variable]: randomBytes(8).toString("hex") };
+}
 
 export interface MarkedProcess {
     readonly pid: number;
     /** Name of the program's file. */
     readonly program: string;
-    /** Its arguments, joined by spaces. */
+    /** Its arguments, with spaces between them. */
     readonly command: string;
 }
 
-/** The living processes that a test has started, directly or not: those that have its mark in their environment. */
-export function markedProcesses(mark: string): MarkedProcess[] {
+/** The living processes that have a mark in their environment. */
+export function markedProcesses(mark: Readonly<Record<string, string>>): MarkedProcess[] {
+    const wanted = `${variable}=${mark[variable] ?? ""}`;
     return processIds().flatMap((pid) => {
         // A process may end between any two of these.
         try {
-            if (!readFileSync(`/proc/${pid}/environ`, "latin1").split("\0").includes(`${MARK}=${mark}`)) {
+            if (!readFileSync(`/proc/${pid}/environ`, "latin1").split("\0").includes(wanted)) {
                 return [];
             }
             const command = readFileSync(`/proc/${pid}/cmdline`, "utf8").replaceAll("\0", " ").trim();
@@ -32,24 +37,6 @@ export function markedProcesses(mark: string): MarkedProcess[] {
 /** The numbers of all processes that this machine has at the moment. */
 export function processIds(): number[] {
     return readdirSync("/proc").map(Number).filter(Number.isInteger);
-}
-
-/**
- * Waits until a condition gives something else than undefined and false.
- *
- * @param seconds how long at most
- * @throws Error that names what was waited for
- */
-export async function until<T>(what: string, seconds: number, condition: () => T | undefined | false): Promise<T> {
-    for (const end = performance.now() + seconds * 1000; ; await sleep(20)) {
-        const value = condition();
-        if (value !== undefined && value !== false) {
-            return value;
-        }
-        if (performance.now() > end) {
-            throw new Error(`waited ${seconds} s in vain for ${what}`);
-        }
-    }
 }
 
 /** Kills a process; one that has ended already is no error. A negative number stands for a process group. */
