@@ -1,0 +1,236 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, it } from "mocha";
+import { parse } from "yaml";
+import { renderCompose, renderNginx } from "../../components/load-balancer/render";
+import { makePlan, type LoadBalancerPlan } from "../../config/plan";
+import { parseStackFile } from "../../config/stack-file";
+import { parseNginx, type Directive } from "./support/nginx-conf";
+import { fileWith } from "./support/stack-files";
+
+function planWith(loadBalancer: Readonly<Record<string, unknown>> = {}): LoadBalancerPlan {
+    return makePlan("test", parseStackFile(fileWith({ loadBalancer: { mode: "http", ...loadBalancer } }))).loadBalancer;
+}
+
+const upstreams = [
+    { address: "127.0.0.1", port: 5000 },
+    { address: "10.0.0.2", port: 5001 },
+];
+
+function nginx(loadBalancer: Readonly<Record<string, unknown>> = {}): Directive[] {
+    return parseNginx(renderNginx({ plan: planWith(loadBalancer), upstreams }));
+}
+
+/** The blocks with a name, at any depth. */
+function blocks(directives: readonly Directive[], ...words: readonly string[]): Directive[] {
+    return directives.flatMap((directive) => [
+        ...(words.every((word, index) => directive.words[index] === word) && directive.block !== undefined
+            ? [directive]
+            : []),
+        ...blocks(directive.block ?? [], ...words),
+    ]);
+}
+
+/** What directives of a block say, each as its words behind the name. */
+function values(block: readonly Directive[] | undefined, name: string): string[] {
+    return (block ?? []).filter(({ words }) => words[0] === name).map(({ words }) => words.slice(1).join(" "));
+}
+
+/** The server that ends TLS. */
+function tlsServer(directives: readonly Directive[]): readonly Directive[] {
+    const found = blocks(directives, "server").filter(({ block }) => values(block, "listen")[0]?.includes("ssl"));
+    assert.equal(found.length, 1);
+    return found[0]?.block ?? [];
+}
+
+describe("nginx.conf", () => {
+    const conf = nginx();
+    const http = blocks(conf, "http")[0]?.block;
+    const server = tlsServer(conf);
+    const proxy = blocks(server, "location", "/")[0]?.block;
+
+    it("passes on layers of any size, as they come, both ways", () => {
+        assert.deepEqual(values(http, "client_max_body_size"), ["0"]);
+        assert.equal(blocks(conf, "server").flatMap(({ block }) => values(block, "client_max_body_size")).length, 0);
+        assert.deepEqual(values(proxy, "proxy_request_buffering"), ["off"]);
+        assert.deepEqual(values(proxy, "proxy_buffering"), ["off"]);
+    });
+
+    it("waits as long as a big layer takes, and not for a dead node", () => {
+        assert.deepEqual(values(proxy, "proxy_read_timeout"), ["900s"]);
+        assert.deepEqual(values(proxy, "proxy_send_timeout"), ["900s"]);
+        assert.deepEqual(values(proxy, "proxy_connect_timeout"), ["3s"]);
+        assert.deepEqual(values(http, "client_body_timeout"), ["900s"]);
+        assert.deepEqual(values(http, "send_timeout"), ["900s"]);
+    });
+
+    it("tells the node what the client asked for", () => {
+        assert.deepEqual(values(proxy, "proxy_set_header"), [
+            "Connection ",
+            "Host $http_host",
+            "X-Real-IP $remote_addr",
+            "X-Forwarded-For $proxy_add_x_forwarded_for",
+            "X-Forwarded-Proto $scheme",
+        ]);
+        assert.deepEqual(values(proxy, "proxy_http_version"), ["1.1"]);
+    });
+
+    it("knows every node, and tries another one", () => {
+        const upstream = blocks(conf, "upstream", "nodes")[0]?.block;
+        assert.deepEqual(values(upstream, "server"), [
+            "127.0.0.1:5000 max_fails=1 fail_timeout=5s",
+            "10.0.0.2:5001 max_fails=1 fail_timeout=5s",
+        ]);
+        assert.equal(values(upstream, "zone").length, 1);
+        assert.deepEqual(values(upstream, "keepalive"), ["64"]);
+        assert.deepEqual(values(proxy, "proxy_pass"), ["http://nodes"]);
+        assert.deepEqual(values(proxy, "proxy_next_upstream"), [
+            "error timeout http_502 http_503 http_504 non_idempotent",
+        ]);
+        assert.deepEqual(values(proxy, "proxy_next_upstream_tries"), ["2"]);
+    });
+
+    it("speaks modern TLS and HTTP/2, with the certificate of the release", () => {
+        assert.deepEqual(values(server, "ssl_protocols"), ["TLSv1.2 TLSv1.3"]);
+        assert.deepEqual(values(server, "http2"), ["on"]);
+        assert.deepEqual(values(server, "ssl_certificate"), ["/etc/harborage/current/secrets/root/server.crt"]);
+        assert.deepEqual(values(server, "ssl_certificate_key"), ["/etc/harborage/current/secrets/root/server.key"]);
+        assert.doesNotMatch(values(server, "ssl_ciphers").join(), /CBC|RC4|3DES|MD5|NULL|(^|:)AES/);
+    });
+
+    it("redirects http to https, with the port unless it is 443", () => {
+        const redirect = (directives: Directive[], port: string) => {
+            const [plain] = blocks(directives, "server").filter(({ block }) =>
+                values(block, "listen")[0]?.startsWith(`${port} `),
+            );
+            return values(plain?.block, "return");
+        };
+        assert.deepEqual(redirect(conf, "80"), ["301 https://$host$request_uri"]);
+        const other = nginx({ httpsPort: 8443, httpPort: 8080 });
+        assert.deepEqual(redirect(other, "8080"), ["301 https://$host:8443$request_uri"]);
+        assert.deepEqual(values(tlsServer(other), "listen"), ["8443 ssl default_server"]);
+    });
+
+    it("sends Strict-Transport-Security only when asked", () => {
+        assert.deepEqual(values(server, "add_header"), []);
+        assert.deepEqual(values(tlsServer(nginx({ hstsSeconds: 3600 })), "add_header"), [
+            "Strict-Transport-Security max-age=3600 always",
+        ]);
+    });
+
+    it("refuses new uploads, then all writes, and never reads, while the gate is closed", () => {
+        const gates = server.filter(({ words }) => words[0] === "if");
+        assert.deepEqual(
+            gates.map(({ words, block }) => [words.slice(1).join(" "), block?.map((each) => each.words.join(" "))]),
+            [
+                ["(-f /gate/uploads-closed)", ["set $gate $new_upload"]],
+                ["(-f /gate/writes-closed)", ["set $gate $write"]],
+                ["($gate = 1)", ["return 599"]],
+            ],
+        );
+        assert.deepEqual(values(server, "error_page"), ["599 = @collecting"]);
+        const answer = blocks(server, "location", "@collecting")[0]?.block;
+        assert.deepEqual(values(answer, "add_header"), ["Retry-After 60 always"]);
+        const [code, body] = answer?.find(({ words }) => words[0] === "return")?.words.slice(1) ?? [];
+        assert.equal(code, "503");
+        assert.equal((JSON.parse(body ?? "") as { errors: { code: string }[] }).errors[0]?.code, "UNAVAILABLE");
+    });
+
+    it("tells writes and new uploads from the rest", () => {
+        const writes = blocks(conf, "map", "$request_method")[0]?.block?.map(({ words }) => words.join(" "));
+        assert.deepEqual(writes, ["default 1", "GET 0", "HEAD 0", "OPTIONS 0"]);
+        const uploads = blocks(conf, "map", "$request_method:$uri")[0]?.block ?? [];
+        const pattern = new RegExp(uploads.find(({ words }) => words[1] === "1")?.words[0]?.replace(/^~/, "") ?? "^$");
+        assert.match("POST:/v2/team/app/blobs/uploads/", pattern);
+        for (const other of [
+            "GET:/v2/team/app/blobs/uploads/",
+            "PATCH:/v2/team/app/blobs/uploads/3d5e",
+            "PUT:/v2/team/app/manifests/1.0",
+        ]) {
+            assert.doesNotMatch(other, pattern);
+        }
+    });
+
+    it("answers /healthz with the release that it runs", () => {
+        assert.deepEqual(values(blocks(server, "location", "=", "/healthz")[0]?.block, "return"), ["200 $release\\n"]);
+        assert.deepEqual(values(http, "include"), ["/etc/nginx/mime.types", "/etc/harborage/current/release.conf"]);
+    });
+
+    it("logs which node answered", () => {
+        assert.match(values(http, "log_format").join(), /\$upstream_addr.*\$upstream_status/);
+        assert.deepEqual(values(http, "access_log"), ["/dev/stdout main"]);
+    });
+
+    it("writes nothing but to folders that the container may write to", () => {
+        for (const name of ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]) {
+            assert.match(values(http, `${name}_temp_path`).join(), /^\/tmp\//);
+        }
+        assert.deepEqual(values(conf, "pid"), ["/run/nginx.pid"]);
+    });
+
+    it("is read by nginx itself, where there is one", function () {
+        if (spawnSync("nginx", ["-v"]).error !== undefined) {
+            // test/e2e has nginx in its container.
+            this.skip();
+        }
+        const folder = mkdtempSync(join(tmpdir(), "harborage-nginx-"));
+        try {
+            const openssl = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+            const files = ["-subj", "/CN=x", "-keyout", join(folder, "key"), "-out", join(folder, "crt")];
+            assert.equal(spawnSync("openssl", [...openssl, ...files]).status, 0);
+            writeFileSync(join(folder, "release.conf"), 'map "" $release {\n    default "x";\n}\n');
+            const text = renderNginx({ plan: planWith({ hstsSeconds: 1 }), upstreams })
+                .replaceAll("/etc/harborage/current/release.conf", join(folder, "release.conf"))
+                .replaceAll("/etc/harborage/current/secrets/root/server.key", join(folder, "key"))
+                .replaceAll("/etc/harborage/current/secrets/root/server.crt", join(folder, "crt"))
+                .replaceAll("/run/nginx.pid", join(folder, "pid"))
+                .replaceAll(" /tmp/", ` ${folder}/`);
+            writeFileSync(join(folder, "nginx.conf"), text);
+            const { status, stderr } = spawnSync("nginx", ["-t", "-q", "-c", join(folder, "nginx.conf")]);
+            assert.equal(status, 0, String(stderr));
+        } finally {
+            rmSync(folder, { recursive: true });
+        }
+    });
+});
+
+describe("compose file of the load balancer", () => {
+    interface Compose {
+        name: string;
+        services: { nginx: Record<string, unknown> };
+    }
+    const { name, services } = parse(renderCompose("test", planWith())) as Compose;
+
+    it("keeps nginx running, on the machine's own network", () => {
+        assert.equal(name, "harborage-test-lb");
+        assert.equal(services.nginx["restart"], "always");
+        assert.equal(services.nginx["network_mode"], "host");
+        assert.equal(services.nginx["image"], planWith().image);
+    });
+
+    it("has no label that a reload could do without", () => {
+        assert.deepEqual(services.nginx["labels"], { "harborage.stack": "test" });
+    });
+
+    it("mounts the folder of releases, not a file of one, and writes to none", () => {
+        assert.deepEqual(services.nginx["volumes"], [
+            "${HARBORAGE_STACK}:/etc/harborage:ro",
+            "${HARBORAGE_DIRECTORY}/gate:/gate:ro",
+        ]);
+        assert.equal(services.nginx["read_only"], true);
+        assert.deepEqual(services.nginx["cap_drop"], ["ALL"]);
+    });
+
+    it("ends requests in flight before it stops", () => {
+        assert.equal(services.nginx["stop_signal"], "SIGQUIT");
+        assert.equal(services.nginx["stop_grace_period"], "60s");
+    });
+
+    it("asks at the port that clients use whether it is well", () => {
+        const other = parse(renderCompose("test", planWith({ httpsPort: 8443 }))) as Compose;
+        assert.match(JSON.stringify(other.services.nginx["healthcheck"]), /https:\/\/127\.0\.0\.1:8443\/healthz/);
+    });
+});
