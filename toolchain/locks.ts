@@ -39,6 +39,11 @@ export function reasonToRelease(lock: StackLock, machine: Machine): string | und
         : undefined;
 }
 
+/** Whether anything still holds a lock of a stack. */
+export function isLocked(directory: string): boolean {
+    return list(directory).length > 0;
+}
+
 /** Reads a lock file's content; undefined when it is not what Pulumi writes. */
 export function parseLock(content: string): StackLock | undefined {
     try {

@@ -5,7 +5,7 @@ import * as path from "node:path";
 import { pathToFileURL } from "node:url";
 import { stringify } from "yaml";
 import type { Engine } from "./engine";
-import { releaseDeadLocks } from "./locks";
+import { isLocked, releaseDeadLocks } from "./locks";
 import { Problem } from "./problem";
 import { run } from "./processes";
 import { say } from "./steps";
@@ -35,6 +35,10 @@ export class LocalState {
 
     get #passphrase(): string {
         return path.join(this.directory, "passphrase");
+    }
+
+    get #locks(): string {
+        return path.join(this.directory, ".pulumi", "locks", "organization", this.#project, this.#stack);
     }
 
     get #checkpoint(): string {
@@ -72,8 +76,7 @@ export class LocalState {
 
     /** Puts right what a killed run has left: locks of dead processes, a state file that was cut short. */
     recover(): void {
-        const locks = path.join(this.directory, ".pulumi", "locks", "organization", this.#project, this.#stack);
-        for (const line of releaseDeadLocks(locks)) {
+        for (const line of releaseDeadLocks(this.#locks)) {
             say(`harborage: ${line}`);
         }
         if (existsSync(this.#checkpoint) && readCheckpoint(this.#checkpoint) === undefined) {
@@ -121,7 +124,8 @@ export class LocalState {
      */
     async clearPendingOperations(engine: Engine): Promise<void> {
         const pending = readCheckpoint(this.#checkpoint)?.pending ?? [];
-        if (pending.length === 0) {
+        // Under a lock these are the operations of a run that is at work now; Pulumi will say so.
+        if (pending.length === 0 || isLocked(this.#locks)) {
             return;
         }
         const env = { ...process.env, ...engine.env, ...this.env };
