@@ -1,0 +1,207 @@
+import assert from "node:assert/strict";
+import { compareSync, hashSync } from "bcryptjs";
+import { describe, it } from "mocha";
+import { parse } from "yaml";
+import {
+    renderCompose,
+    renderConfig,
+    renderHtpasswd,
+    renderSchedule,
+} from "../../components/registry/distribution/render";
+import { makePlan, type Plan } from "../../config/plan";
+import { parseStackFile } from "../../config/stack-file";
+import { fileWith } from "./support/stack-files";
+
+function planWith(registry: Readonly<Record<string, unknown>> = {}, settings: object = {}): Plan {
+    const all = { registry: { engine: "distribution", ...registry }, ...settings };
+    return makePlan("test", parseStackFile(fileWith(all)));
+}
+
+interface Service {
+    image: string;
+    restart: string;
+    user: string;
+    labels: Record<string, string>;
+    environment: Record<string, string>;
+    command: string[];
+    ports?: string[];
+    volumes: string[];
+    read_only: boolean;
+    cap_drop: string[];
+}
+
+interface Compose {
+    name: string;
+    services: { registry: Service; collector: Service };
+}
+
+function compose(plan: Plan, startFiles = ["a"], collectorFiles = ["b"]): Compose {
+    const [node] = plan.nodes;
+    assert.ok(node !== undefined);
+    const { stack, registry } = plan;
+    return parse(renderCompose({ stack, registry, node, address: "127.0.0.1", startFiles, collectorFiles })) as Compose;
+}
+
+describe("configuration of the registry", () => {
+    interface Config {
+        version: number;
+        log: { level: string };
+        storage: Record<string, unknown>;
+        auth: Record<string, unknown>;
+        http: { addr: string; secret: string; debug: { addr: string; prometheus: unknown }; tls?: unknown };
+        health: unknown;
+        redis?: unknown;
+    }
+    const text = renderConfig(planWith().registry);
+    const config = parse(text) as Config;
+
+    it("lets clients delete", () => {
+        assert.deepEqual(config.storage["delete"], { enabled: true });
+    });
+
+    it("has no cache that could outlive a collection", () => {
+        assert.deepEqual(Object.keys(config.storage).sort(), ["delete", "filesystem", "maintenance"]);
+        assert.equal(config.redis, undefined);
+    });
+
+    it("keeps images where the data folder is mounted", () => {
+        assert.deepEqual(config.storage["filesystem"], { rootdirectory: "/var/lib/registry" });
+        assert.ok(compose(planWith()).services.registry.volumes.some((each) => each.endsWith(":/var/lib/registry")));
+    });
+
+    it("asks for a password, from the htpasswd file of the release", () => {
+        assert.deepEqual(config.auth, {
+            htpasswd: { realm: "Harborage", path: "/etc/harborage/current/secrets/service/htpasswd" },
+        });
+    });
+
+    it("holds no secret: start.sh puts it in", () => {
+        assert.equal(config.http.secret, "@HTTP_SECRET@");
+        assert.equal(text.split("@HTTP_SECRET@").length, 2);
+    });
+
+    it("shows metrics at a port of their own", () => {
+        assert.notEqual(config.http.debug.addr, config.http.addr);
+        assert.deepEqual(config.http.debug.prometheus, { enabled: true, path: "/metrics" });
+    });
+
+    it("is of the one version that there is, and logs as the stack file says", () => {
+        assert.match(text, /^version: 0\.1$/m);
+        assert.equal((parse(renderConfig(planWith({ logLevel: "debug" }).registry)) as Config).log.level, "debug");
+    });
+});
+
+describe("compose file of a node", () => {
+    const { name, services } = compose(planWith());
+
+    it("keeps the registry and its collector running", () => {
+        assert.equal(name, "harborage-test-registry");
+        assert.deepEqual(Object.keys(services), ["registry", "collector"]);
+        for (const service of Object.values(services)) {
+            assert.equal(service.restart, "always");
+            assert.equal(service.image, planWith().registry.image);
+        }
+    });
+
+    it("takes every right that they do not need", () => {
+        for (const service of Object.values(services)) {
+            assert.equal(service.user, "${HARBORAGE_USER}");
+            assert.equal(service.read_only, true);
+            assert.deepEqual(service.cap_drop, ["ALL"]);
+            assert.ok(service.volumes.includes("${HARBORAGE_STACK}:/etc/harborage:ro"));
+        }
+    });
+
+    it("opens the registry's port, at the one address, and no other: metrics stay inside", () => {
+        assert.deepEqual(services.registry.ports, ["127.0.0.1:5000:5000"]);
+        assert.equal(services.collector.ports, undefined);
+        assert.deepEqual(compose(planWith({ port: 5555 })).services.registry.ports, ["127.0.0.1:5555:5000"]);
+    });
+
+    it("mounts the data folder of the plan", () => {
+        assert.ok(
+            services.registry.volumes.includes(
+                "${HARBORAGE_HOME}/.local/share/harborage/test/data/registry:/var/lib/registry",
+            ),
+        );
+        const machines = { box: { kind: "local", directory: "/srv/registry" } };
+        const other = compose(planWith({}, { machines }));
+        assert.ok(other.services.registry.volumes.includes("/srv/registry/data/registry:/var/lib/registry"));
+    });
+
+    it("holds no secret, and nothing that changes with users", () => {
+        const users = [{ name: "admin" }, { name: "ci" }];
+        assert.deepEqual(compose(planWith({ users })), compose(planWith()));
+        assert.doesNotMatch(JSON.stringify(services), /htpasswd|\$2[aby]\$|password|HTTP_SECRET/i);
+    });
+
+    it("makes a container anew exactly when what it reads at its start changes", () => {
+        const labels = (start: string[], collector: string[]) => {
+            const made = compose(planWith(), start, collector).services;
+            return [made.registry.labels["harborage.config"], made.collector.labels["harborage.config"]];
+        };
+        const [registry, collector] = labels(["a"], ["b"]);
+        assert.deepEqual(labels(["a"], ["b"]), [registry, collector]);
+        assert.equal(labels(["a"], ["other"])[0], registry);
+        assert.notEqual(labels(["a"], ["other"])[1], collector);
+        assert.equal(labels(["other"], ["b"])[1], collector);
+        assert.notEqual(labels(["other"], ["b"])[0], registry);
+        // Where one text ends and the next begins counts.
+        assert.notEqual(labels(["ab", "c"], ["b"])[0], labels(["a", "bc"], ["b"])[0]);
+    });
+
+    it("is marked as the stack's, for the check of ports", () => {
+        assert.deepEqual(
+            Object.values(services).map(({ labels }) => labels["harborage.stack"]),
+            ["test", "test"],
+        );
+    });
+
+    it("tells the collector what the stack file says of it", () => {
+        assert.deepEqual(services.collector.command, ["schedule"]);
+        assert.deepEqual(services.collector.environment, {
+            OTEL_TRACES_EXPORTER: "none",
+            METRICS: "http://registry:5001/metrics",
+            DELETE_UNTAGGED: "false",
+            DRAIN_SECONDS: "900",
+            EITHER_DAY: "false",
+        });
+        const garbageCollection = { enabled: false, deleteUntagged: true, drainMinutes: 2, schedule: "0 0 1 * 1" };
+        const other = compose(planWith({ garbageCollection })).services.collector;
+        assert.deepEqual(other.command, ["wait"]);
+        assert.deepEqual(
+            [other.environment["DELETE_UNTAGGED"], other.environment["DRAIN_SECONDS"], other.environment["EITHER_DAY"]],
+            ["true", "120", "true"],
+        );
+    });
+});
+
+describe("htpasswd", () => {
+    it("has a line for each user, with a hash that its password matches", () => {
+        const hash = hashSync("correct horse", 4);
+        const lines = renderHtpasswd([
+            { name: "admin", hash },
+            { name: "ci", hash: hashSync("other", 4) },
+        ]).split("\n");
+        assert.deepEqual(
+            lines.map((line) => line.split(":")[0]),
+            ["admin", "ci", ""],
+        );
+        assert.ok(compareSync("correct horse", lines[0]?.split(":")[1] ?? ""));
+        assert.ok(!compareSync("correct horse", lines[1]?.split(":")[1] ?? ""));
+    });
+});
+
+describe("schedule of the collector", () => {
+    it("has a word and its numbers on each line", () => {
+        const { times } = planWith({ garbageCollection: { schedule: "5,35 3 * JAN 0" } }).registry.garbageCollection;
+        assert.deepEqual(renderSchedule(times).split("\n"), [
+            "minutes 5 35",
+            "hours 3",
+            `days ${Array.from({ length: 31 }, (_, index) => index + 1).join(" ")}`,
+            "months 1",
+            "weekdays 0",
+            "",
+        ]);
+    });
+});
