@@ -51,3 +51,13 @@ export function withFolder<T>(use: (folder: string) => T): T {
 export function listing(folder: string): string {
     return spawnSync("find", [folder, "-printf", "%P %y %m %s %T@\n"], { encoding: "utf8" }).stdout;
 }
+
+/** As `withFolder`, for what takes time. */
+export async function withFolderAsync<T>(use: (folder: string) => Promise<T>): Promise<T> {
+    const folder = mkdtempSync(join(tmpdir(), "harborage-unit-"));
+    try {
+        return await use(folder);
+    } finally {
+        rmSync(folder, { recursive: true, force: true });
+    }
+}
