@@ -77,7 +77,7 @@ function parse(text: string, name: string): Document {
         );
     }
     // `config:` with nothing below it is what one gets by commenting all of it out.
-    if (document.get("config") === null) {
+    if (document.get("config") === undefined) {
         document.delete("config");
     }
     return document;
