@@ -30,12 +30,17 @@ export interface Life {
     readonly health: string;
 }
 
+/** As the Docker API has it; health only where the service has a check. */
+interface State {
+    readonly StartedAt: string;
+    readonly Pid: number;
+    readonly Health?: { readonly Status: string };
+}
+
 export async function lifeOf(container: string): Promise<Life> {
-    const format = "{{.Id}} {{.State.StartedAt}} {{.State.Pid}} {{with .State.Health}}{{.Status}}{{else}}none{{end}}";
-    const [id = "", startedAt = "", pid = "", health = ""] = (
-        await docker("inspect", "--format", format, container)
-    ).split(" ");
-    return { id, startedAt, pid: Number(pid), health };
+    const [id, state] = (await docker("inspect", "--format", "{{.Id}} {{json .State}}", container)).split(/ (.*)/s);
+    const { StartedAt, Pid, Health } = JSON.parse(state ?? "") as State;
+    return { id: id ?? "", startedAt: StartedAt, pid: Pid, health: Health?.Status ?? "none" };
 }
 
 /** Takes away a stack's containers and networks, without asking the stack. */
