@@ -53,6 +53,17 @@ check_directory() {
     if [[ -f $directory/incarnation && $(<"$directory/incarnation") != "$claim"-* ]]; then
         problem "$directory belongs to another stack, or to this one with another state; destroy that stack, name another folder (machines.*.directory), or, when its state is lost, remove $directory/incarnation (the data stays)"
     fi
+    check_contents "$directory"
+}
+
+# The folder gets modes of its own and goes on destroy: it must not be one that others use.
+check_contents() {
+    local directory=$1 other
+    [[ -d $directory && ! -f $directory/incarnation ]] || return 0
+    other=$(find "$directory" -mindepth 1 -maxdepth 1 \
+        ! -name data ! -name stacks ! -name gate ! -name images ! -name 'incarnation*' ! -name lock ! -name lost+found ! -name '.harborage-probe.*' \
+        -print -quit 2>/dev/null) || true
+    [[ -z $other ]] || problem "$directory holds other things ($other); name a folder of its own (machines.*.directory)"
 }
 
 # Root passes every permission check; a read-only mount shows only when something is written.
@@ -73,6 +84,13 @@ check_disk() {
     done
 }
 
+# Why the daemon does not answer, in one line.
+docker_refusal() {
+    local output
+    output=$(docker info 2>&1) || true
+    grep -m 1 -iE 'permission|cannot|error' <<<"$output" || printf 'no reason given\n'
+}
+
 check_docker() {
     local version id
     read -r id _ < <(os_release)
@@ -82,7 +100,7 @@ check_docker() {
     elif can_install; then
         :
     elif command -v dockerd >/dev/null || [[ -S /var/run/docker.sock ]]; then
-        problem "Docker is there but does not answer $(id -un): $(docker info 2>&1 | grep -m 1 -iE 'permission|cannot|error' || echo 'no client'); start it (systemctl start docker), or add the user to the group docker and log in again"
+        problem "Docker is there but does not answer $(id -un): $(docker_refusal); start it (systemctl start docker), or add the user to the group docker and log in again"
         return
     else
         problem "Docker is missing, and $(id -un) cannot install it here ($id); install Docker Engine 20.10 or newer with the compose plugin, or run as root on Debian or Ubuntu"

@@ -47,9 +47,11 @@ export function withFolder<T>(use: (folder: string) => T): T {
     }
 }
 
-/** Every path below a folder with its type, mode and size: what `find` sees. */
+/** Every path below a folder with its type and mode, and for files the size and the time of the last change. */
 export function listing(folder: string): string {
-    return spawnSync("find", [folder, "-printf", "%P %y %m %s %T@\n"], { encoding: "utf8" }).stdout;
+    return spawnSync("find", [folder, "-type", "d", "-printf", "%P %y %m\n", "-o", "-printf", "%P %y %m %s %T@\n"], {
+        encoding: "utf8",
+    }).stdout;
 }
 
 /** As `withFolder`, for what takes time. */
