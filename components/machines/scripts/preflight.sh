@@ -129,14 +129,14 @@ process_of_inode() {
 
 # Whether a container of this stack holds the port: published, or as a process of its own on the machine's network.
 held_by_stack() {
-    local port=$1 pid=$2 stack=$3 container
+    local port=$1 pid=$2 stack=$3 container pids
     docker_answers || return 1
     [[ -z $(docker ps --quiet --filter "label=harborage.stack=$stack" --filter "publish=$port") ]] || return 0
     [[ -n $pid ]] || return 1
     for container in $(docker ps --quiet --filter "label=harborage.stack=$stack"); do
-        if docker top "$container" -o pid 2>/dev/null | grep -qx " *$pid"; then
-            return 0
-        fi
+        # Not as a pipe: grep ends at the first match, and docker would be killed by the closed pipe now and then.
+        pids=$(docker top "$container" -o pid 2>/dev/null) || continue
+        ! grep -qx " *$pid" <<<"$pids" || return 0
     done
     return 1
 }
