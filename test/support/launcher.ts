@@ -79,8 +79,8 @@ export class TestStack {
     readonly folder: string;
     /** Where the machine of the settings keeps its things. */
     readonly machineDirectory: string;
-    /** The stack file that a user would write. */
-    readonly stackFile: string;
+    /** The stack file that a user would write. Default: one in {@link folder}. */
+    stackFile: string;
     /** HARBORAGE_HOME */
     readonly home: string;
     /** The project that is run. Default: the one that the tests belong to. */
