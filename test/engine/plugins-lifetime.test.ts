@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import path from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
-import { describe, it } from "mocha";
+import { afterEach, describe, it } from "mocha";
 import { officialPlugin, PluginProcess } from "./plugins-harness";
 
 const TYPE = "command:local:Command";
@@ -31,6 +31,18 @@ async function until(condition: () => boolean, milliseconds: number): Promise<bo
 describe("plugin command: cancel and the engine's end", function () {
     this.timeout(60_000);
 
+    // What a failed test leaves running would keep the test runner from ending.
+    const started: { kill(): unknown }[] = [];
+    afterEach(async () => {
+        await Promise.all(started.splice(0).map((running) => running.kill()));
+    });
+
+    async function startPlugin(): Promise<PluginProcess> {
+        const plugin = await PluginProcess.start("command");
+        started.push({ kill: () => plugin.stop() });
+        return plugin;
+    }
+
     /** Starts a command that writes its process id first, and waits for that. */
     async function start(plugin: PluginProcess, command: string): Promise<{ pid: number; created: Promise<unknown> }> {
         const created = plugin.create(plugin.urn(TYPE), { create: `echo $$; ${command}` });
@@ -40,7 +52,7 @@ describe("plugin command: cancel and the engine's end", function () {
     }
 
     it("runs commands in the plugin's own process group, which the engine signals", async () => {
-        const plugin = await PluginProcess.start("command");
+        const plugin = await startPlugin();
         const groupOf = (pid: number | "self"): string | undefined =>
             readFileSync(`/proc/${pid}/stat`, "utf8")
                 .replace(/^.*\) /, "")
@@ -48,34 +60,30 @@ describe("plugin command: cancel and the engine's end", function () {
         const { pid, created } = await start(plugin, "sleep 1");
         assert.equal(groupOf(pid), groupOf(plugin.process.pid ?? 0));
         await created;
-        await plugin.stop();
     });
 
     it("on cancel kills the command, reports it, and runs nothing more", async () => {
-        const plugin = await PluginProcess.start("command");
+        const plugin = await startPlugin();
         const { pid, created } = await start(plugin, "exec sleep 30");
         await plugin.cancel();
         await assert.rejects(created, /^Error: signal: killed: running /);
         assert.equal(isAlive(pid), false);
         await assert.rejects(plugin.create(plugin.urn(TYPE), { create: "true" }), /context canceled: running "true":/);
-        await plugin.stop();
     });
 
     it("on cancel waits for what the command started and what still writes", async () => {
-        const plugin = await PluginProcess.start("command");
+        const plugin = await startPlugin();
         const { created } = await start(plugin, "sleep 2; true");
         const before = Date.now();
         await plugin.cancel();
         await assert.rejects(created, /signal: killed/);
         assert.ok(Date.now() - before > 1_000);
-        await plugin.stop();
     });
 
     it("ends at once when the engine asks by SIGINT", async () => {
-        const plugin = await PluginProcess.start("command");
+        const plugin = await startPlugin();
         plugin.process.kill("SIGINT");
         assert.ok(await until(() => plugin.process.signalCode === "SIGINT", 2_000));
-        await plugin.stop();
     });
 
     describe("when the engine is killed", () => {
@@ -86,8 +94,13 @@ describe("plugin command: cancel and the engine's end", function () {
                 stdio: ["ignore", "pipe", "inherit"],
             });
             const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+            started.push({ kill: () => child.kill("SIGKILL") });
             const next = async (): Promise<number> => Number((await lines.next()).value);
-            return { engine: child, plugin: await next(), command: await next() };
+            const running = { engine: child, plugin: await next(), command: await next() };
+            for (const pid of [running.plugin, running.command]) {
+                started.push({ kill: () => isAlive(pid) && process.kill(pid, "SIGKILL") });
+            }
+            return running;
         }
 
         it("kills the command and leaves no process behind", async function () {

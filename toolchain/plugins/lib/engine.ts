@@ -4,7 +4,8 @@ import { LogRequest, LogSeverity } from "@pulumi/pulumi/proto/engine_pb";
 
 export type Severity = "debug" | "info" | "warning" | "error";
 
-/** How long the engine may be out of reach before it counts as gone, in milliseconds. */
+/** How long the engine may be out of reach before it counts as gone, in milliseconds: at first, and once it was reached. */
+const NEVER_CAME = 60_000;
 const GONE_AFTER = 2_000;
 
 const SEVERITIES = {
@@ -46,13 +47,15 @@ export class Engine {
     onGone(callback: () => void): void {
         const channel = this.client.getChannel();
         let timer: NodeJS.Timeout | undefined;
+        let patience = NEVER_CAME;
         const look = (): void => {
             const state = channel.getConnectivityState(true);
             if (state === grpc.connectivityState.READY) {
                 clearTimeout(timer);
                 timer = undefined;
+                patience = GONE_AFTER;
             } else {
-                timer ??= setTimeout(callback, GONE_AFTER);
+                timer ??= setTimeout(callback, patience);
             }
             channel.watchConnectivityState(state, Infinity, look);
         };
