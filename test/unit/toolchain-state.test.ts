@@ -89,7 +89,7 @@ describe("toolchain: the generated stack file", () => {
     it("carries over secrets, which live in it alone, and no other value", () => {
         const previous =
             "config:\n  harborage:token: { secure: v1:xyz }\n  harborage:publicName: old\n  harborage:x: 1\n";
-        assert.deepEqual(parse(generateStackFile({ ...parts, previous })).config, {
+        assert.deepEqual(configOf(generateStackFile({ ...parts, previous })), {
             "harborage:publicName": "localhost",
             "harborage:token": { secure: "v1:xyz" },
         });
@@ -98,7 +98,7 @@ describe("toolchain: the generated stack file", () => {
     it("leaves images alone that the committed file names", () => {
         const committed = "config:\n  harborage:images: { registry: mine }\n";
         assert.ok(namesImages(committed, "x"));
-        assert.deepEqual(parse(generateStackFile({ ...parts, committed, images })).config["harborage:images"], {
+        assert.deepEqual(configOf(generateStackFile({ ...parts, committed, images }))["harborage:images"], {
             registry: "mine",
         });
     });
@@ -157,6 +157,10 @@ describe("toolchain: state", () => {
         }
     });
 });
+
+function configOf(text: string): Record<string, unknown> {
+    return (parse(text) as { config: Record<string, unknown> }).config;
+}
 
 function writeTree(directory: string, files: Readonly<Record<string, string>>): void {
     for (const [name, content] of Object.entries(files)) {

@@ -50,6 +50,10 @@ export class Engine {
         let patience = NEVER_CAME;
         const look = (): void => {
             const state = channel.getConnectivityState(true);
+            if (state === grpc.connectivityState.SHUTDOWN) {
+                clearTimeout(timer);
+                return;
+            }
             if (state === grpc.connectivityState.READY) {
                 clearTimeout(timer);
                 timer = undefined;
