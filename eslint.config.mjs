@@ -67,7 +67,7 @@ export default defineConfig(
     {
         files: ["**/*.cjs", "**/*.mjs"],
         languageOptions: {
-            globals: { require: "readonly", module: "writable", process: "readonly", console: "readonly" },
+            globals: Object.fromEntries(["require", "process", "performance"].map((name) => [name, "readonly"])),
         },
     },
 
