@@ -64,5 +64,8 @@ async function main(): Promise<void> {
 }
 
 if (require.main === module) {
-    void main();
+    main().catch((error: unknown) => {
+        console.error(error);
+        process.exitCode = 1;
+    });
 }

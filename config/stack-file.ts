@@ -35,6 +35,9 @@ export interface StackFile {
 
 const namespace = "harborage";
 
+/** bcrypt's limit: what stands behind it would not count. */
+const maximumPasswordBytes = 72;
+
 /** `["registry", "users", 1]` as a user would look it up. */
 function showPath(path: readonly PropertyKey[]): string {
     return path.reduce<string>(
@@ -127,6 +130,14 @@ function secretMistakes(file: StackFile, decoded: Readonly<Record<string, unknow
                 path: showPath([name]),
                 message: `is in plain text; set it again with: pulumi config set --secret ${name} --stack ${file.stack}`,
             });
+        } else {
+            const bytes = Buffer.byteLength(file.values[name] ?? "");
+            if (bytes === 0 || bytes > maximumPasswordBytes) {
+                mistakes.push({
+                    path: showPath([name]),
+                    message: `has ${bytes} bytes; expected a password of 1 to ${maximumPasswordBytes}: bcrypt does not look at more`,
+                });
+            }
         }
     }
     for (const key of file.secretKeys) {

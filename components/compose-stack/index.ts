@@ -51,7 +51,12 @@ export class ComposeStack extends pulumi.ComponentResource {
                           `${name}-data`,
                           {
                               script: script("data.sh"),
-                              args: [machine.directory, machine.claim, args.data.directory, String(args.data.deleteData)],
+                              args: [
+                                  machine.directory,
+                                  machine.claim,
+                                  args.data.directory,
+                                  String(args.data.deleteData),
+                              ],
                           },
                           // On nothing that is ever replaced: its replacement would take the data along.
                           { parent: this, dependsOn: machine.checked },

@@ -281,6 +281,25 @@ describe("stack file", () => {
             );
         });
 
+        it("that bcrypt would cut are refused, and not shown", () => {
+            for (const [password, bytes] of [
+                ["x".repeat(73), 73],
+                ["\u00e9".repeat(37), 74],
+                ["", 0],
+            ] as const) {
+                const file = {
+                    ...fileWith({ ...users("ciPassword"), ciPassword: password }),
+                    secretKeys: new Set(["ciPassword"]),
+                };
+                assertOneMistake(
+                    file,
+                    `harborage:ciPassword: has ${bytes} bytes; expected a password of 1 to 72: bcrypt does not look at more`,
+                );
+            }
+            const longest = { ...users("ciPassword"), ciPassword: "x".repeat(72) };
+            parseStackFile({ ...fileWith(longest), secretKeys: new Set(["ciPassword"]) });
+        });
+
         it("that nothing refers to are refused", () => {
             assertOneMistake(fileWith({}, ["old"]), /^harborage:old: is a secret that nothing refers to/);
         });

