@@ -18,14 +18,15 @@ Runs the tests, cheap kinds first, and prints \`N passed, M failed\` as its last
 
   --grep TEXT   only tests whose full title contains TEXT
 
-Without a KIND all of them run. engine and e2e need root and Docker or the means to install it, and get Pulumi first.`;
+Without a KIND all of them run. engine and e2e need root and Docker or the means to install it; Pulumi is got first.`;
 
 /** The kinds in the order in which they run, each with the minutes after which it is given up. */
-const KINDS = { checks: 10, unit: 10, program: 10, engine: 40, e2e: 90 } as const;
+const KINDS = { checks: 10, unit: 10, program: 10, engine: 30, e2e: 45 } as const;
 type Kind = keyof typeof KINDS;
 const kinds = Object.keys(KINDS) as Kind[];
 
-const NEEDS_PULUMI: readonly Kind[] = ["engine", "e2e"];
+const NEEDS_PREPARATION: readonly Kind[] = ["engine", "e2e"];
+const PREPARATION_MINUTES = 30;
 
 /** Counts of tests that really ran, over all kinds. */
 const totals = { passed: 0, failed: 0, skipped: 0, failures: new Array<string>() };
@@ -105,17 +106,16 @@ async function runKind(kind: Kind, files: readonly string[], grep: string | unde
     }
 }
 
-/** Gets or builds Pulumi, so that the first test which needs it does not run into its time limit. */
-async function preparePulumi(): Promise<void> {
-    console.log("\n=== pulumi");
-    const child = spawn(process.execPath, ["--import", "tsx", "toolchain/main.ts", "pulumi", "version"], {
+async function prepare(): Promise<void> {
+    console.log("\n=== preparation");
+    const child = spawn(process.execPath, ["--import", "tsx", "test/prepare.ts"], {
         cwd: project,
         detached: true,
         stdio: "inherit",
     });
-    const reason = await outcome(child, 30);
+    const reason = await outcome(child, PREPARATION_MINUTES);
     if (reason !== undefined) {
-        fail("pulumi", `no Pulumi for the tests: ${reason}`);
+        fail("preparation", `Pulumi, its plugins or the images could not be had: ${reason}`);
     }
 }
 
@@ -137,11 +137,13 @@ async function main(): Promise<void> {
         return;
     }
     const chosen = selectedKinds(positionals).map((kind) => ({ kind, files: testFiles(kind) }));
-    if (chosen.some(({ kind, files }) => NEEDS_PULUMI.includes(kind) && files.length > 0)) {
-        await preparePulumi();
-    }
-    for (const { kind, files } of chosen) {
-        if (files.length > 0 && !interrupted) {
+    let prepared = false;
+    for (const { kind, files } of chosen.filter((each) => each.files.length > 0)) {
+        if (NEEDS_PREPARATION.includes(kind) && !prepared && !interrupted) {
+            await prepare();
+            prepared = true;
+        }
+        if (!interrupted) {
             await runKind(kind, files, values.grep);
         }
     }

@@ -1,0 +1,12 @@
+/**
+ * Gets or builds what `up` on this machine needs, as its launcher does, so that no time limit of a test has to allow
+ * for it. What is in the caches already costs nothing.
+ */
+import { ensureComposePlugin } from "../toolchain/compose-plugin";
+import { localEngine } from "../toolchain/engine";
+import { standInImages } from "../toolchain/images/build";
+
+Promise.all([localEngine(true), standInImages(), ensureComposePlugin()]).catch((error: unknown) => {
+    console.error(error instanceof Error ? error.message : error);
+    process.exitCode = 1;
+});
