@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, it } from "mocha";
@@ -26,6 +26,7 @@ function functions(folder: string): string {
 function moved(text: string, folder: string): string {
     return text
         .replaceAll("/etc/harborage/current", folder)
+        .replaceAll("/var/lib/registry", `${folder}/data`)
         .replaceAll("/gate", `${folder}/gate`)
         .replaceAll("/scratch", `${folder}/scratch`);
 }
@@ -86,6 +87,7 @@ describe("collect.sh", () => {
             for (const name of ["bin", "gate", "scratch", "registry"]) {
                 mkdirSync(join(folder, name));
             }
+            mkdirSync(join(folder, "data/docker/registry/v2/repositories"), { recursive: true });
             const program = (name: string, text: string) => {
                 writeFileSync(join(folder, "bin", name), `#!/bin/sh\n${text}\n`);
                 chmodSync(join(folder, "bin", name), 0o755);
@@ -189,6 +191,17 @@ describe("collect.sh", () => {
                 assert.equal(status, 75);
                 assert.match(output, /running already/);
                 assert.deepEqual([called(), gate()], ["", ["collecting"]]);
+            });
+        });
+
+        it("has nothing to do where nothing was pushed yet", () => {
+            withFolder((folder) => {
+                const { env, called, gate } = prepare(folder);
+                rmSync(join(folder, "data"), { recursive: true });
+                const { status, output } = collect(folder, env);
+                assert.equal(status, 0, output);
+                assert.match(output, /nothing to collect/);
+                assert.deepEqual([called(), gate()], ["", []]);
             });
         });
 

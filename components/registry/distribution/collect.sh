@@ -61,6 +61,11 @@ wait_until_quiet() {
 }
 
 collect() {
+    # The registry makes the folder with the first push, and fails to collect where it is missing.
+    if [ ! -d /var/lib/registry/docker/registry/v2/repositories ]; then
+        log "nothing to collect: nothing was ever pushed"
+        return 0
+    fi
     if ! mkdir /gate/collecting 2>/dev/null; then
         log "a collection is running already"
         return 75
