@@ -19,7 +19,7 @@ import { keptLines } from "./kept";
 import { Problem } from "./problem";
 import { run } from "./processes";
 import { harborageHome, readIfThere, readProject, type Project } from "./project";
-import { generateStackFile, namesImages } from "./stack-file";
+import { generateStackFile, needsImages } from "./stack-file";
 import { LocalState } from "./state";
 import { say } from "./steps";
 import { summary, summaryOutputs } from "./summary";
@@ -50,7 +50,7 @@ async function launchLocal(invocation: Invocation, stack: string): Promise<numbe
     const state = new LocalState(harborageHome(project), project.name, stack);
     state.prepare();
     state.recover();
-    const preparesMachine = runsProgram(invocation) && wantsImages(committed);
+    const preparesMachine = runsProgram(invocation) && needsImages(committed.text, path.basename(committed.file));
     const [engine, images, compose] = await Promise.all([
         localEngine(usesPlugins(invocation)),
         preparesMachine ? standInImages() : undefined,
@@ -131,11 +131,6 @@ async function printSummary(
     }
     const context = { stack, isDefault: stack === DEFAULT_STACK };
     process.stdout.write(summary(outputs, caFile === undefined ? context : { ...context, caFile }));
-}
-
-/** A stack file that names images itself gets none from here, and a stack without a stack file runs no containers. */
-function wantsImages({ file, text }: CommittedFile): boolean {
-    return text !== "" && !namesImages(text, path.basename(file));
 }
 
 interface CommittedFile {

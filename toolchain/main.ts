@@ -21,16 +21,21 @@ function isScript(word: string | undefined): word is Script {
     return SCRIPTS.some((script) => script === word);
 }
 
+/** A full disk or a folder that may not be written is no mistake of the launcher's: its message says it all. */
+function describe(error: unknown): string {
+    const isSystemError = error instanceof Error && "syscall" in error && "code" in error;
+    if (error instanceof Problem || isSystemError) {
+        return `harborage: ${error.message}`;
+    }
+    return error instanceof Error ? (error.stack ?? error.message) : String(error);
+}
+
 main().then(
     (code) => {
         process.exitCode = code;
     },
     (error: unknown) => {
-        say(
-            error instanceof Problem
-                ? `harborage: ${error.message}`
-                : String(error instanceof Error ? error.stack : error),
-        );
+        say(describe(error));
         process.exit(1);
     },
 );

@@ -59,9 +59,10 @@ export function generateStackFile({ name, committed, previous, salt, images }: S
     return `# Generated from ${name} for this machine; edit that one.\n${file.toString({ lineWidth: 0 })}`;
 }
 
-/** Whether a stack file says itself where its images come from. */
-export function namesImages(committed: string, name: string): boolean {
-    return parse(committed, name).hasIn(["config", IMAGES]);
+/** Whether a stack file asks for containers, and leaves it open where their images come from. */
+export function needsImages(committed: string, name: string): boolean {
+    const keys = Object.keys(configOf(parse(committed, name)));
+    return keys.some((key) => key.startsWith("harborage:")) && !keys.includes(IMAGES);
 }
 
 function parse(text: string, name: string): Document {

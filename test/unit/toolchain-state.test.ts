@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { parse } from "yaml";
 import { parseLock, reasonToRelease, releaseDeadLocks, type Machine } from "../../toolchain/locks";
-import { generateStackFile, namesImages, type StackFileParts } from "../../toolchain/stack-file";
+import { generateStackFile, needsImages, type StackFileParts } from "../../toolchain/stack-file";
 import { LocalState, parseCheckpoint } from "../../toolchain/state";
 
 const TAKEN = Date.parse("2026-05-01T12:00:00Z");
@@ -97,7 +97,9 @@ describe("toolchain: the generated stack file", () => {
 
     it("leaves images alone that the committed file names", () => {
         const committed = "config:\n  harborage:images: { registry: mine }\n";
-        assert.ok(namesImages(committed, "x"));
+        assert.ok(!needsImages(committed, "x"));
+        assert.ok(needsImages(parts.committed, "x"));
+        assert.ok(!needsImages("config:\n  other:key: 1\n", "x"));
         assert.deepEqual(configOf(generateStackFile({ ...parts, committed, images }))["harborage:images"], {
             registry: "mine",
         });
