@@ -2,9 +2,10 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
-import { delimiter, join } from "node:path";
+import { join } from "node:path";
 import { containerName, containersOf, lifeOf } from "../support/docker";
 import { TestStack, type LauncherOptions, type Settings } from "../support/launcher";
+import { programsOnPath } from "../support/program-log";
 import { machineResources, registryStatus } from "../support/state";
 
 /** A program that runs another one with mounts of its own, which only that one sees; `script` makes them. */
@@ -253,10 +254,4 @@ function releasesOf(directory: string): Record<string, string> {
             execFileSync("readlink", [join(stacks, project, "current")], { encoding: "utf8" }).trim(),
         ]),
     );
-}
-
-/** Every program on PATH: the file that each name stands for. */
-function programsOnPath(): ReadonlyMap<string, string> {
-    const folders = (process.env["PATH"] ?? "").split(delimiter).filter(existsSync).reverse();
-    return new Map(folders.flatMap((folder) => readdirSync(folder).map((name) => [name, join(folder, name)])));
 }

@@ -56,7 +56,7 @@ export function copyProject(target: string): string {
 }
 
 export interface LauncherOptions extends RunOptions {
-    /** A program that runs the launcher, with its arguments, for example `unshare --mount`. Default: none. */
+    /** A program that runs the launcher, with its arguments, for example `unshare --mount`. Default: that of the stack. */
     readonly wrapper?: readonly string[];
 }
 
@@ -81,12 +81,14 @@ export class TestStack {
     readonly machineDirectory: string;
     /** The stack file that a user would write. Default: one in {@link folder}. */
     stackFile: string;
-    /** HARBORAGE_HOME */
-    readonly home: string;
+    /** HARBORAGE_HOME. Default: in {@link folder}. */
+    home: string;
     /** The project that is run. Default: the one that the tests belong to. */
     project = projectDirectory;
     /** The settings that were written last. */
     settings: Settings = {};
+    /** The program that runs the launcher where a run names none, see {@link LauncherOptions}. */
+    wrapper: readonly string[] = [];
     /** Added to the environment of every run. */
     env: Readonly<Record<string, string | undefined>> = {};
 
@@ -143,7 +145,7 @@ export class TestStack {
 
     /** Starts one of the npm scripts on this stack, as a user would after `npm run`. */
     start(script: Script, args: readonly string[] = [], options: LauncherOptions = {}): Running {
-        const { wrapper = [], ...rest } = options;
+        const { wrapper = this.wrapper, ...rest } = options;
         const node = [process.execPath, "--import", "tsx", "toolchain/main.ts", script, ...args];
         const [program = "", ...words] = [...wrapper, ...node, "--stack", this.name, "--config-file", this.stackFile];
         return start(program, words, {
