@@ -28,7 +28,7 @@ function moved(text: string, folder: string): string {
         .replaceAll("/etc/harborage/current", folder)
         .replaceAll("/var/lib/registry", `${folder}/data`)
         .replaceAll("/gate", `${folder}/gate`)
-        .replaceAll("/scratch", `${folder}/scratch`);
+        .replaceAll("/tmp/collect.log", `${folder}/scratch/collect.log`);
 }
 
 function writeSchedule(folder: string, line: string): void {

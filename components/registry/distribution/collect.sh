@@ -85,10 +85,10 @@ collect() {
     fi
     set -- garbage-collect
     if [ "$DELETE_UNTAGGED" = true ]; then set -- "$@" --delete-untagged; fi
-    if registry "$@" "$release/registry/config.yml" >/scratch/collect.log 2>&1; then
-        log "$(grep -m 1 'eligible for deletion' /scratch/collect.log || echo 'nothing to collect'), $(($(date +%s) - start)) s"
+    if registry "$@" "$release/registry/config.yml" >/tmp/collect.log 2>&1; then
+        log "$(grep -m 1 'eligible for deletion' /tmp/collect.log || echo 'nothing to collect'), $(($(date +%s) - start)) s"
     else
-        log "failed: $(tail -n 5 /scratch/collect.log)"
+        log "failed: $(tail -n 5 /tmp/collect.log)"
         return 1
     fi
 }

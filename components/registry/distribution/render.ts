@@ -77,8 +77,9 @@ export function renderCompose(args: ComposeArgs): string {
         read_only: true,
         cap_drop: ["ALL"],
         security_opt: ["no-new-privileges"],
-        // A folder that no image has: an existing one would keep its own mode.
-        tmpfs: ["/scratch:mode=1777"],
+        // A folder that the image has, with this mode: one that Docker made itself would be root's alone from the second
+        // start of the container on (seen with runc 1.1: the folder's mode wins over the one given here).
+        tmpfs: ["/tmp:mode=1777"],
         // Without it the tracing library looks for a collector on this machine.
         environment: { OTEL_TRACES_EXPORTER: "none" },
         logging: { driver: "json-file", options: { "max-size": "20m", "max-file": "5" } },

@@ -4,5 +4,5 @@ set -eu
 umask 077
 release=/etc/harborage/current
 awk 'NR == FNR { secret = $0; next } { sub("@HTTP_SECRET@", secret); print }' \
-    "$release/secrets/service/http-secret" "$release/registry/config.yml" >/scratch/config.yml
-exec registry serve /scratch/config.yml
+    "$release/secrets/service/http-secret" "$release/registry/config.yml" >/tmp/config.yml
+exec registry serve /tmp/config.yml
