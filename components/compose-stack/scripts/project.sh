@@ -16,8 +16,7 @@ main() {
         delete)
             same_incarnation "$directory" "$incarnation" || return 0
             lock_machine "$directory"
-            docker_answers || fail "Docker does not answer, so the services of $project cannot be taken down; start it and run again"
-            docker compose --project-name "$project" down --remove-orphans --timeout 30 </dev/null 2>&1 | tail -n 20 >&2
+            take_down "$project"
             rm -rf "${root:?}"
             ;;
     esac

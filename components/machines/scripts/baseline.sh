@@ -86,6 +86,12 @@ wait_for_docker() {
 delete() {
     local directory=$1 incarnation=$2
     same_incarnation "$directory" "$incarnation" || return 0
+    lock_machine "$directory"
+    # Another generation takes this one's place before its projects are deleted, and they leave what is not theirs alone.
+    local project
+    for project in "$directory"/stacks/*; do
+        [[ ! -d $project ]] || take_down "${project##*/}"
+    done
     rm -rf "${directory:?}/stacks" "$directory/gate" "$directory/images" "$directory/incarnation"
     remove_empty "$directory/data" "$directory"
 }

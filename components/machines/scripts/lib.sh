@@ -76,6 +76,12 @@ service_user() {
     if [[ $EUID -eq 0 ]]; then printf '10000:10000\n'; else printf '%s:%s\n' "$(id -u)" "$(id -g)"; fi
 }
 
+# take_down PROJECT: removes the containers and networks of a compose project.
+take_down() {
+    docker_answers || fail "Docker does not answer, so the services of $1 cannot be taken down; start it and run again"
+    docker compose --project-name "$1" down --remove-orphans --timeout 30 </dev/null 2>&1 | tail -n 20 >&2
+}
+
 # Removes folders that have nothing left in them but the lock, in the order given.
 remove_empty() {
     local folder
