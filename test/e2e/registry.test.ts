@@ -301,6 +301,9 @@ describe("a registry on this machine, from one up", function () {
             });
             assert.equal(again.id, before.id);
             assert.equal((await openUpload("after-kill")).status, 202);
+            // What runs in the container that was started again can do its work.
+            const collected = await collect().done;
+            assert.equal(collected.code, 0, collected.output);
         });
     });
 });
