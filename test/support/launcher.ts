@@ -147,7 +147,7 @@ export class TestStack {
     start(script: Script, args: readonly string[] = [], options: LauncherOptions = {}): Running {
         const { wrapper = this.wrapper, ...rest } = options;
         const node = [process.execPath, "--import", "tsx", "toolchain/main.ts", script, ...args];
-        const [program = "", ...words] = [...wrapper, ...node, "--stack", this.name, "--config-file", this.stackFile];
+        const [program, ...words] = [...wrapper, ...node, "--stack", this.name, "--config-file", this.stackFile];
         return start(program, words, {
             cwd: this.project,
             ...rest,
