@@ -4,10 +4,12 @@ import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { pathToFileURL } from "node:url";
 import { stringify } from "yaml";
+import { filesBelow } from "./cache";
 import type { Engine } from "./engine";
 import { isLocked, releaseDeadLocks } from "./locks";
 import { Problem } from "./problem";
 import { run } from "./processes";
+import { readIfThere } from "./project";
 import { say } from "./steps";
 
 /** A stack whose state is kept in a folder of this machine: $HARBORAGE_HOME/<stack>/. */
@@ -74,11 +76,12 @@ export class LocalState {
         }
     }
 
-    /** Puts right what a killed run has left: locks of dead processes, a state file that was cut short. */
+    /** Puts right what a killed run has left: locks of dead processes, files of the state that were cut short. */
     recover(): void {
         for (const line of releaseDeadLocks(this.#locks)) {
             say(`harborage: ${line}`);
         }
+        this.#dropBrokenAttributes();
         if (existsSync(this.#checkpoint) && readCheckpoint(this.#checkpoint) === undefined) {
             const backup = `${this.#checkpoint}.bak`;
             if (readCheckpoint(backup) === undefined) {
@@ -142,6 +145,22 @@ export class LocalState {
         say(`harborage: an earlier run was cut short during: ${pending.join(", ")}; that is done anew`);
     }
 
+    /**
+     * Beside each file of the state Pulumi keeps its attributes in another one, which it does not write in one step: it
+     * refuses a file whose attributes were cut short, and reads one that has none.
+     */
+    #dropBrokenAttributes(): void {
+        const state = path.join(this.directory, ".pulumi");
+        if (!existsSync(state)) {
+            return;
+        }
+        for (const file of filesBelow(state, (name) => name.endsWith(".attrs"))) {
+            if (!isJson(readIfThere(file) ?? "")) {
+                rmSync(file, { force: true });
+            }
+        }
+    }
+
     #makePassphrase(): void {
         if (existsSync(this.#passphrase)) {
             return;
@@ -197,6 +216,15 @@ export function parseCheckpoint(text: string): Checkpoint | undefined {
 
 function readCheckpoint(file: string): Checkpoint | undefined {
     return existsSync(file) ? parseCheckpoint(readFileSync(file, "utf8")) : undefined;
+}
+
+function isJson(text: string): boolean {
+    try {
+        JSON.parse(text);
+        return true;
+    } catch {
+        return false;
+    }
 }
 
 function messageOf(error: unknown): string {

@@ -4,7 +4,7 @@ import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from "node:
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { TestStack } from "../support/launcher";
-import { locksFolder } from "../support/state";
+import { locksFolder, stateFile } from "../support/state";
 
 describe("the lock of a stack's state", function () {
     this.timeout(120_000);
@@ -48,6 +48,17 @@ describe("the lock of a stack's state", function () {
 
         assert.equal(code, 0, output);
         assert.match(output, new RegExp(`released the stack's lock .*: its process ${dead} is gone`));
+        assert.deepEqual(locks(), []);
+    });
+
+    it("is gone together with what a kill has left of the state file's attributes", async () => {
+        // Pulumi writes this file in two steps; killed between them, it leaves an empty one, which it then stumbles over.
+        writeFileSync(`${stateFile(stack)}.attrs`, "");
+        lock(spawnSync("true").pid, hostname());
+
+        const { code, output } = await stack.run("destroy", ["--skip-preview"]);
+
+        assert.equal(code, 0, output);
         assert.deepEqual(locks(), []);
     });
 

@@ -1,12 +1,19 @@
 # shellcheck shell=bash
-# preflight.sh apply DIRECTORY CLAIM MINIMUM_FREE_GIB STACK [PORT=PURPOSE ...]
+# preflight.sh apply|delete DIRECTORY CLAIM MINIMUM_FREE_GIB STACK [PORT=PURPOSE ...]
 # Looks, and changes nothing. Every problem is reported at once.
 main() {
-    local action=$1
-    [[ $action == apply ]] || return 0
-    local directory claim=$3 minimum=$4 stack=$5
+    local action=$1 directory claim=$3 minimum=$4 stack=$5
     directory=$(expand_home "$2")
     shift 5
+    case $action in
+        apply) apply "$directory" "$claim" "$minimum" "$stack" "$@" ;;
+        delete) delete "$directory" "$claim" ;;
+    esac
+}
+
+apply() {
+    local directory=$1 claim=$2 minimum=$3 stack=$4
+    shift 4
     problems=()
     check_tools
     check_directory "$directory" "$claim"
@@ -21,6 +28,25 @@ main() {
         printf '  - %s\n' "${problems[@]}" >&2
         exit 1
     fi
+}
+
+# The first to be there is the last to go. What an `up` had only begun when it was killed is in no state, so nothing else
+# deletes it; the marks in the folder tell whose it is.
+delete() {
+    local directory=$1 claim=$2 mark
+    [[ -d $directory ]] || return 0
+    lock_machine "$directory"
+    if [[ -f $directory/incarnation && $(<"$directory/incarnation") == "$claim"-* ]]; then
+        rm -rf "${directory:?}/stacks" "$directory/gate" "$directory/images" "$directory/incarnation"
+    fi
+    rm -f "$directory/incarnation.new"
+    for mark in "$directory"/data/*.claim; do
+        if [[ -f $mark && $(<"$mark") == "$claim" ]]; then
+            rm -f "$mark"
+            [[ ! -d ${mark%.claim} ]] || rmdir --ignore-fail-on-non-empty "${mark%.claim}"
+        fi
+    done
+    remove_empty "$directory/data" "$directory"
 }
 
 problem() {
