@@ -1,7 +1,7 @@
-import { chmodSync, copyFileSync, mkdirSync, renameSync } from "node:fs";
+import { chmodSync, copyFileSync, mkdirSync, renameSync, statSync } from "node:fs";
 import { homedir } from "node:os";
 import * as path from "node:path";
-import { goTool } from "./go-tool";
+import { builtGoTool, goTool, type GoTool } from "./go-tool";
 import { composeVersion } from "./pins";
 import { isExecutable, run, which } from "./processes";
 import { DOCKER_HUB, canDownloadFrom } from "./reach";
@@ -20,32 +20,47 @@ const SYSTEM_FOLDERS = [
 /**
  * Installs Docker's compose plugin for this user where `docker compose` does not work and nothing can be downloaded.
  *
- * @returns what was put in place of the official thing, now or by an earlier run
+ * @returns the title of the built plugin when that is in use, now put there or by an earlier run
  */
 export async function ensureComposePlugin(): Promise<string | undefined> {
     const folder = path.join(process.env["DOCKER_CONFIG"] || path.join(homedir(), ".docker"), "cli-plugins");
-    if ([folder, ...SYSTEM_FOLDERS].some((place) => isExecutable(path.join(place, NAME))) || (await composeWorks())) {
+    const target = path.join(folder, NAME);
+    const title = `docker compose ${composeVersion()} built from its Go module`;
+    // Docker prefers the user's own plugin to everybody's.
+    if (isExecutable(target)) {
+        return isBuilt(target) ? title : undefined;
+    }
+    if (SYSTEM_FOLDERS.some((place) => isExecutable(path.join(place, NAME))) || (await composeWorks())) {
         return undefined;
     }
     // Elsewhere Docker's own packages bring the plugin; what is missing there is for the user to decide.
     if (await canDownloadFrom(DOCKER_HUB)) {
         return undefined;
     }
-    const built = await goTool({
-        title: `Docker's compose plugin ${composeVersion()}`,
-        module: "compose",
-        package: "github.com/docker/compose/v2/cmd",
-        binary: NAME,
-        variables: { "github.com/docker/compose/v2/internal.Version": `v${composeVersion()}` },
-    });
+    const built = await goTool(composeTool());
     mkdirSync(folder, { recursive: true });
-    const target = path.join(folder, NAME);
     const fresh = `${target}.${process.pid}.new`;
     copyFileSync(built, fresh);
     chmodSync(fresh, 0o755);
     renameSync(fresh, target);
     say(`harborage: docker compose did not work: installed its plugin ${composeVersion()} as ${target}`);
-    return `docker compose ${composeVersion()} built from its Go module`;
+    return title;
+}
+
+/** Whether an installed plugin is a copy of the built one; the size tells, and costs nothing. */
+function isBuilt(file: string): boolean {
+    const built = builtGoTool(composeTool());
+    return built !== undefined && statSync(built).size === statSync(file).size;
+}
+
+function composeTool(): GoTool {
+    return {
+        title: `Docker's compose plugin ${composeVersion()}`,
+        module: "compose",
+        package: "github.com/docker/compose/v2/cmd",
+        binary: NAME,
+        variables: { "github.com/docker/compose/v2/internal.Version": `v${composeVersion()}` },
+    };
 }
 
 async function composeWorks(): Promise<boolean> {
