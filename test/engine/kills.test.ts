@@ -20,8 +20,11 @@ type Victim = "pulumi" | "group";
 
 interface Round {
     readonly victim: Victim;
-    /** When, as a part of the time that Pulumi takes if nobody kills it. */
-    readonly moment: number;
+    /**
+     * When, as a part of the time that Pulumi takes if nobody kills it; or as soon as the machine's folder is claimed, by a
+     * script that is at work then and that no state knows of.
+     */
+    readonly moment: number | "claimed";
 }
 
 /** One stack that is killed again and again, while others are. */
@@ -59,17 +62,19 @@ class Killed {
     async kill({ victim, moment }: Round): Promise<boolean> {
         const up = this.stack.start("up", ["--skip-preview"]);
         const { pid } = await this.started(up);
-        await sleep(moment * this.seconds * 1000);
+        if (moment === "claimed") {
+            const mark = join(this.stack.machineDirectory, "incarnation");
+            await until("the machine's folder is claimed", 60, () => existsSync(mark));
+        } else {
+            await sleep(moment * this.seconds * 1000);
+        }
         kill(victim === "pulumi" ? pid : -up.pid);
         kill(pid);
         const { code } = await up.done;
         // What it had started notices by itself. A script on the machine may end what it is doing first.
-        await until(
-            `the end of what a killed up has started`,
-            GRACE,
-            () => markedProcesses(this.mark).length === 0,
-        ).catch((error: unknown) => {
-            throw new Error(`${String(error)}:\n${JSON.stringify(markedProcesses(this.mark), null, 2)}`);
+        const left = () => markedProcesses(this.mark);
+        await until("a killed up has left no process", GRACE, () => left().length === 0).catch((error: unknown) => {
+            throw new Error(`${String(error)}:\n${JSON.stringify(left(), null, 2)}`);
         });
         return code !== 0;
     }
@@ -132,7 +137,10 @@ describe(`an up that is killed (seed ${seed})`, function () {
     const random = randomNumbers(seed);
     const updateRounds = rounds(6, random);
     const firstRounds = rounds(3, random);
-    const lastRound: Round = { victim: "group", moment: 0.5 + random() * 0.4 };
+    const lastRounds: Round[] = [
+        { victim: "group", moment: 0.5 + random() * 0.4 },
+        { victim: "pulumi", moment: "claimed" },
+    ];
     const stacks: Killed[] = [];
 
     after(async () => {
@@ -154,7 +162,8 @@ describe(`an up that is killed (seed ${seed})`, function () {
         try {
             await work();
         } catch (error) {
-            const where = `killed (${round.victim}) at ${round.moment.toFixed(2)} of the time`;
+            const moment = round.moment === "claimed" ? "when claimed" : `at ${round.moment.toFixed(2)} of the time`;
+            const where = `killed (${round.victim}) ${moment}`;
             throw new Error(`${where}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
         }
     };
@@ -170,12 +179,14 @@ describe(`an up that is killed (seed ${seed})`, function () {
                 await killed.destroy();
             });
         }
-        // The last one is not mended but destroyed as it is.
-        await at(lastRound, async () => {
-            await killIt(killed, lastRound);
-            assert.notDeepEqual(machineResources(killed.stack), []);
-            await killed.destroy();
-        });
+        // The last ones are not mended but destroyed as they are.
+        for (const round of lastRounds) {
+            await at(round, async () => {
+                await killIt(killed, round);
+                assert.notDeepEqual(machineResources(killed.stack), []);
+                await killed.destroy();
+            });
+        }
     };
 
     /** Two stack files that differ in every kind of thing: the node, its users, the load balancer, the certificate. */
