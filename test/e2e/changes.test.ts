@@ -165,7 +165,7 @@ describe("changes to a running registry", function () {
         const added = { name: "builder", password: "builderPassword" };
         await stack.setSecret("builderPassword", "given-password-2");
         const result = await upWith({ registry: { ...current.registry, users: [...users, added] } });
-        assert.deepEqual(changed(result), ["box-release", "registry-builder-salt"]);
+        assert.deepEqual(changed(result), ["box-release", "registry-user-builder-salt"]);
         assert.deepEqual(await lives(), before);
         for (const login of [{ name: "builder", password: "given-password-2" }, user, admin]) {
             assert.equal(await loginStatus(access, login), 200, login.name);
