@@ -33,7 +33,7 @@ main() {
     # Nothing ran before: leave nothing that runs.
     [[ -n $previous ]] || compose down --remove-orphans --timeout 10 >/dev/null 2>&1 || true
     [[ -n $previous ]] || rm -f "$root/current"
-    fail "$project did not become healthy (it had $wait_seconds s); none of it runs now"
+    fail "$project did not become healthy; none of it runs now"
 }
 
 make_release() {
