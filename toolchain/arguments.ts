@@ -144,12 +144,16 @@ export function takesConfigFile({ command }: Invocation): boolean {
 /**
  * Whether the command edits plain values of the stack file: those belong into the committed file, while secrets, which
  * only this machine can decrypt, belong into the generated one.
+ *
+ * @param secrets keys of the secrets that are in the generated file alone; `config rm` takes them, too, without the
+ *     project's name
  */
-export function editsCommittedFile({ command, pulumiArguments }: Invocation): boolean {
-    return (
-        ["config set", "config set-all", "config rm", "config rm-all"].includes(command) &&
-        !pulumiArguments.includes("--secret")
-    );
+export function editsCommittedFile({ command, pulumiArguments }: Invocation, secrets: readonly string[] = []): boolean {
+    if (["config rm", "config rm-all"].includes(command)) {
+        const names = secrets.flatMap((key) => [key, key.replace(/^[^:]*:/u, "")]);
+        return !pulumiArguments.some((word) => names.includes(word));
+    }
+    return ["config set", "config set-all"].includes(command) && !pulumiArguments.includes("--secret");
 }
 
 /** Whether the command runs the program. */

@@ -19,7 +19,7 @@ import { keptLines } from "./kept";
 import { Problem } from "./problem";
 import { run } from "./processes";
 import { harborageHome, readIfThere, readProject, type Project } from "./project";
-import { generateStackFile, needsImages } from "./stack-file";
+import { generateStackFile, needsImages, ownSecrets } from "./stack-file";
 import { LocalState } from "./state";
 import { say } from "./steps";
 import { summary, summaryOutputs } from "./summary";
@@ -80,7 +80,9 @@ async function launchLocal(invocation: Invocation, stack: string): Promise<numbe
             say(`stand-in: ${name}`);
         }
     }
-    const file = editsCommittedFile(invocation) ? committed.file : state.stackFile;
+    const file = editsCommittedFile(invocation, ownSecrets(committed.text, stackFile))
+        ? committed.file
+        : state.stackFile;
     const args = withConfigFile(invocation, file);
     if (invocation.command === "destroy") {
         return destroyLocal(engine, state, args);

@@ -59,6 +59,15 @@ export function generateStackFile({ name, committed, previous, salt, images }: S
     return `# Generated from ${name} for this machine; edit that one.\n${file.toString({ lineWidth: 0 })}`;
 }
 
+/** The keys of the secrets that only the generated file has. */
+export function ownSecrets(committed: string, generated: string): string[] {
+    const known = configOf(parse(committed, "the stack file"));
+    const secrets = Object.entries(configOf(parse(generated, "the generated stack file"))).filter(([, value]) =>
+        isSecret(value),
+    );
+    return secrets.map(([key]) => key).filter((key) => !(key in known));
+}
+
 /** Whether a stack file asks for containers, and leaves it open where their images come from. */
 export function needsImages(committed: string, name: string): boolean {
     const keys = Object.keys(configOf(parse(committed, name)));

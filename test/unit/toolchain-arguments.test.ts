@@ -88,6 +88,10 @@ describe("toolchain: arguments", () => {
     it("knows which commands edit the committed file and which need plugins", () => {
         assert.ok(editsCommittedFile(read("pulumi", "config set a b")));
         assert.ok(!editsCommittedFile(read("pulumi", "config set --secret a b")));
+        const secrets = ["harborage:ciPassword"];
+        assert.ok(editsCommittedFile(read("pulumi", "config rm publicName"), secrets));
+        assert.ok(!editsCommittedFile(read("pulumi", "config rm ciPassword"), secrets));
+        assert.ok(!editsCommittedFile(read("pulumi", "config rm harborage:ciPassword --stack test-x"), secrets));
         assert.ok(usesPlugins(read("destroy", "")));
         assert.ok(!usesPlugins(read("pulumi", "stack output")));
     });

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { parse } from "yaml";
 import { parseLock, reasonToRelease, releaseDeadLocks, type Machine } from "../../toolchain/locks";
-import { generateStackFile, needsImages, type StackFileParts } from "../../toolchain/stack-file";
+import { generateStackFile, needsImages, ownSecrets, type StackFileParts } from "../../toolchain/stack-file";
 import { LocalState, parseCheckpoint } from "../../toolchain/state";
 
 const TAKEN = Date.parse("2026-05-01T12:00:00Z");
@@ -108,6 +108,12 @@ describe("toolchain: the generated stack file", () => {
     it("says what is wrong with a file that is not a mapping", () => {
         assert.throws(() => generateStackFile({ ...parts, committed: "- 1" }), /Pulumi\.dev\.yaml: expected a mapping/);
         assert.throws(() => generateStackFile({ ...parts, committed: "a: [" }), /Pulumi\.dev\.yaml: /);
+    });
+
+    it("tells its own secrets from those that are committed", () => {
+        const generated =
+            "config:\n  harborage:a: { secure: v1:x }\n  harborage:b: { secure: v1:y }\n  harborage:c: 1\n";
+        assert.deepEqual(ownSecrets("config:\n  harborage:b: { secure: v1:y }\n", generated), ["harborage:a"]);
     });
 });
 
