@@ -66,7 +66,8 @@ export class ProcessWatch {
     readonly #timer: NodeJS.Timeout;
 
     constructor(milliseconds = 10) {
-        this.#timer = setInterval(() => this.#look(), milliseconds);
+        // A test that fails must not be kept from ending.
+        this.#timer = setInterval(() => this.#look(), milliseconds).unref();
     }
 
     /** How often it has looked. */
