@@ -162,6 +162,15 @@ describe("collect.sh", () => {
             });
         });
 
+        it("starts to wait anew when a write comes", () => {
+            withFolder((folder) => {
+                const { env } = prepare(folder, { writes: "$((n == 3))" });
+                assert.equal(collect(folder, env).status, 0);
+                // Three times until the write, five in a row after it, three with the gate closed.
+                assert.equal(readFileSync(join(folder, "asked"), "utf8").length, 11);
+            });
+        });
+
         it("puts off when uploads go on, and lets them go on", () => {
             withFolder((folder) => {
                 const { env, called, gate } = prepare(folder, { writes: "1" });

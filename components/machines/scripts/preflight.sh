@@ -73,7 +73,7 @@ check_directory() {
     existing=$(existing_part "$directory")
     if [[ ! -d $existing ]]; then
         problem "$existing is not a folder; expected a place for $directory (machines.*.directory)"
-    elif [[ ! -w $existing || ! -x $existing ]] || ! writable "$existing"; then
+    elif ! writable "$existing"; then
         problem "$(id -un) cannot write to $existing; give it to this user, or name another folder (machines.*.directory)"
     fi
     if [[ -f $directory/incarnation && $(<"$directory/incarnation") != "$claim"-* ]]; then
@@ -92,7 +92,7 @@ check_contents() {
     [[ -z $other ]] || problem "$directory holds other things ($other); name a folder of its own (machines.*.directory)"
 }
 
-# Root passes every permission check; a read-only mount shows only when something is written.
+# Permission bits do not tell all: of root, of network file systems, of folders that nobody may change.
 writable() {
     local probe
     probe=$(mktemp "$1/.harborage-probe.XXXXXX" 2>/dev/null) && rm -f "$probe"
