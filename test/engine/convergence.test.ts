@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
-import { containersOf, lifeOf, containerName } from "../support/docker";
+import { containerName, containersOf, ensureDocker, lifeOf } from "../support/docker";
 import { TestStack } from "../support/launcher";
 import { registryStatus, stateResources } from "../support/state";
 
@@ -16,6 +16,7 @@ describe("from a stack file with mistakes to a registry that stays as it is", fu
     let stack: TestStack;
 
     before(async () => {
+        await ensureDocker();
         stack = await TestStack.make("converge");
     });
 

@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
-import { containerName, containersOf, lifeOf } from "../support/docker";
+import { containerName, containersOf, ensureDocker, lifeOf } from "../support/docker";
 import { TestStack, type LauncherOptions, type Settings } from "../support/launcher";
 import { programsOnPath } from "../support/program-log";
 import { machineResources, registryStatus } from "../support/state";
@@ -39,6 +39,7 @@ describe("what a machine lacks or already has", function () {
             // Mounts need root, as does a machine that is set up from nothing.
             this.skip();
         }
+        await ensureDocker();
         stack = await TestStack.make("faults");
         // A disk that can be made smaller while a registry runs on it.
         disk = join(stack.folder, "disk");

@@ -1,4 +1,14 @@
+import { resolve } from "node:path";
 import { attempt, run } from "./processes";
+
+/** Sees to it that Docker answers, in the way that `up` does: for tests that look at it before their first `up`. */
+export async function ensureDocker(): Promise<void> {
+    const answers = await attempt("docker", ["info"]).catch(() => undefined);
+    if (answers?.code !== 0) {
+        const scripts = resolve(__dirname, "../../components/machines/scripts");
+        await run("bash", ["-c", `. ${scripts}/lib.sh && . ${scripts}/baseline.sh && ensure_docker`]);
+    }
+}
 
 /** Runs `docker`, which has to succeed; gives its standard output. */
 export function docker(...args: readonly string[]): Promise<string> {
