@@ -7,7 +7,7 @@ import { TestStack } from "../support/launcher";
 import { kill, markedProcesses, newMark, type MarkedProcess } from "../support/marked-processes";
 import { until, type Running } from "../support/processes";
 import { randomNumbers } from "../support/random";
-import { locksFolder, machineResources, registryStatus, stateResources } from "../support/state";
+import { locksFolder, machineResources, pendingOperations, registryStatus, stateResources } from "../support/state";
 
 /** Another seed gives other moments: HARBORAGE_TEST_SEED=7 npm test -- engine --grep killed */
 const seed = Number(process.env["HARBORAGE_TEST_SEED"] ?? Date.now() % 100_000);
@@ -57,11 +57,13 @@ class Killed {
     /**
      * Starts `up` and kills it.
      *
-     * @returns whether it was killed; a machine that has less to do than before may have been quicker
+     * @returns whether it was killed; a machine that has less to do than before may have been quicker, which is noted
      */
     async kill({ victim, moment }: Round): Promise<boolean> {
         const up = this.stack.start("up", ["--skip-preview"]);
         const { pid } = await this.started(up);
+        const start = performance.now();
+        const ended = up.done.then(() => (performance.now() - start) / 1000);
         if (moment === "claimed") {
             const mark = join(this.stack.machineDirectory, "incarnation");
             await until("the machine's folder is claimed", 60, () => existsSync(mark));
@@ -76,13 +78,29 @@ class Killed {
         await until("a killed up has left no process", GRACE, () => left().length === 0).catch((error: unknown) => {
             throw new Error(`${String(error)}:\n${JSON.stringify(left(), null, 2)}`);
         });
+        if (code === 0) {
+            this.seconds = Math.min(this.seconds, await ended);
+        }
         return code !== 0;
+    }
+
+    /** Kills again until it was no run that had ended, with what has to be done in between. */
+    async killSurely(round: Round, prepare: () => Promise<void> | void): Promise<void> {
+        for (let tries = 0; tries < 4; tries += 1) {
+            await prepare();
+            if (await this.kill(round)) {
+                return;
+            }
+        }
+        throw new Error("every run had ended before it was killed");
     }
 
     /** The next `up`, without any help, and what must be true after it. */
     async converge(): Promise<void> {
         const { code, output } = await this.stack.tryUp();
         assert.equal(code, 0, output);
+        assert.doesNotMatch(output, /warning/i);
+        assert.deepEqual(pendingOperations(this.stack), []);
         assert.equal(await registryStatus(this.stack), 401);
         assert.equal((await containersOf(this.stack.name)).length, 3);
         for (const project of readdirSync(join(this.stack.machineDirectory, "stacks"))) {
@@ -93,7 +111,7 @@ class Killed {
         }
         const preview = await this.stack.run("preview", ["--expect-no-changes"]);
         assert.equal(preview.code, 0, preview.output);
-        assert.doesNotMatch(preview.output, /warning|pending|interrupted|cut short|lock/i);
+        assert.doesNotMatch(preview.output, /warning|pending|interrupted|cut short|released/i);
     }
 
     async destroy(): Promise<void> {
@@ -132,7 +150,7 @@ function rounds(count: number, random: () => number): Round[] {
     }));
 }
 
-describe(`an up that is killed (seed ${seed})`, function () {
+describe("an up that is killed", function () {
     this.timeout(600_000);
     const random = randomNumbers(seed);
     const updateRounds = rounds(6, random);
@@ -152,18 +170,13 @@ describe(`an up that is killed (seed ${seed})`, function () {
         stacks.push(killed);
         return killed;
     };
-    let missed = 0;
-    const killIt = async (killed: Killed, round: Round) => {
-        missed += (await killed.kill(round)) ? 0 : 1;
-    };
-
     /** What `work` fails with says in which round it was. */
     const at = async (round: Round, work: () => Promise<void>) => {
         try {
             await work();
         } catch (error) {
             const moment = round.moment === "claimed" ? "when claimed" : `at ${round.moment.toFixed(2)} of the time`;
-            const where = `killed (${round.victim}) ${moment}`;
+            const where = `killed (${round.victim}) ${moment}, seed ${seed}`;
             throw new Error(`${where}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
         }
     };
@@ -172,9 +185,14 @@ describe(`an up that is killed (seed ${seed})`, function () {
         const killed = await make("kill-first");
         killed.seconds = seconds;
         killed.stack.write({ storage: { objects: { kind: "node", deleteData: true } } });
+        const empty = async () => {
+            if (stateResources(killed.stack).length > 0) {
+                await killed.destroy();
+            }
+        };
         for (const round of firstRounds) {
             await at(round, async () => {
-                await killIt(killed, round);
+                await killed.killSurely(round, empty);
                 await killed.converge();
                 await killed.destroy();
             });
@@ -182,7 +200,7 @@ describe(`an up that is killed (seed ${seed})`, function () {
         // The last ones are not mended but destroyed as they are.
         for (const round of lastRounds) {
             await at(round, async () => {
-                await killIt(killed, round);
+                await killed.killSurely(round, empty);
                 assert.notDeepEqual(machineResources(killed.stack), []);
                 await killed.destroy();
             });
@@ -208,10 +226,11 @@ describe(`an up that is killed (seed ${seed})`, function () {
         const { stack } = killed;
         write(stack, true);
         await killed.measure();
-        for (const [index, round] of updateRounds.entries()) {
-            write(stack, index % 2 === 1);
+        let odd = true;
+        const change = () => write(stack, (odd = !odd));
+        for (const round of updateRounds) {
             await at(round, async () => {
-                await killIt(killed, round);
+                await killed.killSurely(round, change);
                 await killed.converge();
             });
         }
@@ -242,6 +261,4 @@ describe(`an up that is killed (seed ${seed})`, function () {
     it("converges with the next up when it was the first, and can be destroyed as it is", () => result(0));
 
     it("converges with the next up when it was a change", () => result(1));
-
-    it("was in fact killed, ten times but for one or two", () => assert.ok(missed <= 2, `${missed} were quicker`));
 });

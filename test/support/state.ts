@@ -26,15 +26,27 @@ export function locksFolder(stack: TestStack): string {
     return join(stateFolder(stack), ".pulumi", "locks", "organization", "harborage", stack.name);
 }
 
+interface Checkpoint {
+    readonly resources?: readonly StateResource[];
+    readonly pending_operations?: readonly unknown[];
+}
+
+function checkpoint(stack: TestStack): Checkpoint {
+    if (!existsSync(stateFile(stack))) {
+        return {};
+    }
+    const state = JSON.parse(readFileSync(stateFile(stack), "utf8")) as { checkpoint: { latest?: Checkpoint } };
+    return state.checkpoint.latest ?? {};
+}
+
 /** What a stack's state file holds; nothing when there is none. */
 export function stateResources(stack: TestStack): readonly StateResource[] {
-    if (!existsSync(stateFile(stack))) {
-        return [];
-    }
-    const { checkpoint } = JSON.parse(readFileSync(stateFile(stack), "utf8")) as {
-        checkpoint: { latest?: { resources?: StateResource[] } };
-    };
-    return checkpoint.latest?.resources ?? [];
+    return checkpoint(stack).resources ?? [];
+}
+
+/** The operations that a stack's state knows to have begun and not to have ended. */
+export function pendingOperations(stack: TestStack): readonly unknown[] {
+    return checkpoint(stack).pending_operations ?? [];
 }
 
 /** The resources by which something is done on a machine. */
