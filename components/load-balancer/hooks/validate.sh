@@ -6,7 +6,7 @@ name=$(cd "$RELEASE" && find . -type f ! -name release.conf -print0 | sort --zer
 # shellcheck disable=SC2016 # a variable of nginx
 printf 'map "" $release {\n    default "%s";\n}\n' "$name" >"$RELEASE/release.conf"
 
-if ! output=$(docker run --rm --network none --read-only --tmpfs /run --tmpfs /tmp \
+if ! output=$(docker run --rm --pull never --network none --read-only --tmpfs /run --tmpfs /tmp \
     --volume "$RELEASE:/etc/harborage/current:ro" --entrypoint nginx "$IMAGE" -t -q -c /etc/harborage/current/nginx.conf 2>&1 </dev/null); then
     printf '%s\n' "$output" >&2
     exit 1
