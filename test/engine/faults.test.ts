@@ -3,7 +3,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer, type Server } from "node:net";
 import { join } from "node:path";
-import { containerName, containersOf, ensureDocker, lifeOf } from "../support/docker";
+import { containerName, containersOf, docker, ensureDocker, lifeOf } from "../support/docker";
 import { TestStack, type LauncherOptions, type Settings } from "../support/launcher";
 import { programsOnPath } from "../support/program-log";
 import { machineResources, registryStatus } from "../support/state";
@@ -221,25 +221,50 @@ describe("what a machine lacks or already has", function () {
     });
 
     it("refuses a bundle of images that is not the one that was meant, and converges with the right one", async () => {
-        await stack.run("destroy");
+        // Under names of its own, which no other stack of this machine holds on to.
+        const images = {
+            registry: `harborage-test/registry:${process.pid}`,
+            nginx: `harborage-test/nginx:${process.pid}`,
+        };
+        const containers = {
+            registry: containerName(stack.name, "registry", "registry"),
+            nginx: containerName(stack.name, "lb", "nginx"),
+        };
+        for (const name of ["registry", "nginx"] as const) {
+            await docker("tag", await docker("inspect", "--format", "{{.Image}}", containers[name]), images[name]);
+        }
         const bundle = join(stack.folder, "images.tar");
-        writeFileSync(bundle, "not the images\n");
-        const sha256 = "0".repeat(64);
-        write({ images: { registry: "registry:3", nginx: "nginx:1.30", bundle: { path: bundle, sha256 } } });
+        await docker("save", "--output", bundle, ...Object.values(images));
+        await docker("image", "rm", ...Object.values(images));
+        const actual = execFileSync("sha256sum", [bundle], { encoding: "utf8" }).slice(0, 64);
+        await stack.run("destroy");
+        const wrong = "0".repeat(64);
+        write({ images: { ...images, bundle: { path: bundle, sha256: wrong } } });
 
         const { code, output } = await stack.tryUp();
 
         assert.notEqual(code, 0, output);
-        const actual = execFileSync("sha256sum", [bundle], { encoding: "utf8" }).slice(0, 64);
         assert.ok(
-            output.includes(`${bundle} has the SHA-256 ${actual}; expected ${sha256} (images.bundle.sha256)`),
+            output.includes(`${bundle} has the SHA-256 ${actual}; expected ${wrong} (images.bundle.sha256)`),
             output,
         );
         assert.deepEqual(await containersOf(stack.name), []);
         assert.doesNotMatch(output, /loading/);
         assert.ok(!existsSync(join(directory(), "stacks")), "services were put on the machine");
 
-        write();
+        const right = { images: { ...images, bundle: { path: bundle, sha256: actual } } };
+        write(right);
+        await stack.up();
+
+        assert.equal(await registryStatus(stack), 401);
+
+        // Somebody tidies up: what was loaded cannot be pulled again.
+        await docker("rm", "--force", containers.nginx);
+        await docker("image", "rm", images.nginx);
+        write({
+            ...right,
+            loadBalancer: { mode: "http", httpsPort: stack.httpsPort, httpPort: stack.httpPort, hstsSeconds: 60 },
+        });
         await stack.up();
 
         assert.equal(await registryStatus(stack), 401);

@@ -52,12 +52,28 @@ make_release() {
     printf 'HARBORAGE_HOME=%s\nHARBORAGE_DIRECTORY=%s\nHARBORAGE_STACK=%s\nHARBORAGE_USER=%s\n' \
         "$HOME" "$directory" "$root" "$(service_user)" >"$new/.env"
     compose_in "$new" config --quiet || fail "docker compose refuses the file of $project; nothing was changed"
+    restore_images "$new"
     hook "$new" validate || fail "the new configuration of $project is not valid; nothing was changed"
     # The release may be the one that runs: its content is the same, only renewed.
     rm -rf "$release.old"
     [[ ! -d $release ]] || mv "$release" "$release.old"
     mv "$new" "$release"
     rm -rf "$release.old"
+}
+
+# Images that were loaded cannot be pulled, and another stack's destroy or somebody's prune may have taken them since.
+restore_images() {
+    local image note
+    for image in $(compose_in "$1" config --images); do
+        ! docker image inspect "$image" >/dev/null 2>&1 || continue
+        for note in "$directory"/images/*; do
+            [[ -f $note ]] || continue
+            say "the image $image is gone; loading $(<"$note") again"
+            docker load --quiet --input "$(<"$note")" >/dev/null </dev/null ||
+                fail "the image $image is gone, and $(<"$note") cannot be loaded again; put the file back (images.bundle.path)"
+            return
+        done
+    done
 }
 
 compose_in() {

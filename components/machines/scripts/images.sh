@@ -52,5 +52,6 @@ load() {
     done
     rm -rf "$directory/images"
     mkdir -p "$directory/images"
-    touch "$loaded"
+    # release.sh loads it again when the images have gone meanwhile.
+    printf '%s\n' "$bundle" >"$loaded"
 }
