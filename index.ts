@@ -1,14 +1,12 @@
-import * as pulumi from "@pulumi/pulumi";
 import { Certificates } from "./components/certificates";
 import { LoadBalancer } from "./components/load-balancer";
 import { createMachines, machineNamed } from "./components/machines";
+import { stackOutputs } from "./components/outputs";
 import { Credentials, DistributionNode } from "./components/registry/distribution";
-import { renderClientTrust, renderPullSecret } from "./config/clients";
 import { loadStack } from "./config/load";
-import type { StackOutputs } from "./config/outputs";
 
 const { plan, secret } = loadStack();
-const { stack, registry, registryHost } = plan;
+const { stack, registry } = plan;
 
 const machines = createMachines(plan);
 const balancerMachine = machineNamed(machines, plan.loadBalancer.machine);
@@ -43,22 +41,4 @@ new LoadBalancer(
     { dependsOn: nodes.map(({ component }) => component.released) },
 );
 
-const admin = credentials.administrator;
-const outputs: StackOutputs = {
-    registryUrl: pulumi.output(plan.registryUrl),
-    registryHost: pulumi.output(registryHost),
-    caCertificate: certificates.caCertificate,
-    adminUsername: pulumi.output(admin.name),
-    adminPassword: admin.password,
-    nodes: pulumi.all(
-        nodes.map(({ node, machine }) =>
-            machine.privateAddress.apply((address) => ({ name: node.name, address, role: node.role })),
-        ),
-    ),
-    storage: pulumi.output({
-        objects: { kind: "node" as const, location: plan.nodes.map((node) => node.dataDirectory).join(", ") },
-    }),
-    clientTrust: certificates.caCertificate.apply((ca) => renderClientTrust(registryHost, ca)),
-    pullSecret: admin.password.apply((password) => renderPullSecret(registryHost, admin.name, password)),
-};
-export = outputs;
+export = stackOutputs({ plan, machines, certificates, credentials });
