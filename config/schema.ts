@@ -30,7 +30,7 @@ const localMachine = object(
         directory: machineDirectory
             .optional()
             .describe(
-                "Where everything of this stack is kept on the machine. Default: ~/.local/share/harborage/STACK.",
+                "Where everything of this stack is kept on the machine. Data is not moved when it changes: destroy, move the kept data, then `up`. Default: ~/.local/share/harborage/STACK.",
             ),
         generation: integer(1, 1_000_000, "a number", 2)
             .default(1)
