@@ -8,7 +8,7 @@ import { loadStack } from "./config/load";
 const { plan, secret } = loadStack();
 const { stack, registry } = plan;
 
-const machines = createMachines(plan);
+const machines = createMachines(plan, secret);
 const balancerMachine = machineNamed(machines, plan.loadBalancer.machine);
 
 const certificates = new Certificates("certificates", {

@@ -1,4 +1,4 @@
-import { isIP } from "node:net";
+import { isIP, isIPv4 } from "node:net";
 import { CronExpressionParser } from "cron-parser";
 import { z } from "zod";
 
@@ -114,6 +114,45 @@ export const dnsNameOrAddress = z
         error: "expected a DNS name or an IP address, for example registry.internal",
     })
     .meta({ examples: ["registry.internal", "10.0.0.10"] });
+
+/** An IPv4 address. */
+export const ipv4Address = z
+    .string("expected an IPv4 address, for example 192.0.2.10")
+    .refine(isIPv4, { error: "expected an IPv4 address, for example 192.0.2.10" })
+    .meta({ examples: ["192.0.2.10"] });
+
+/** An IPv4 range, as `192.0.2.0/24`. */
+export const cidr = z
+    .string("expected a range of IPv4 addresses, for example 192.0.2.0/24")
+    .refine(
+        (value) => {
+            const [, address = "", bits = ""] = /^([\d.]+)\/(\d{1,2})$/.exec(value) ?? [];
+            return isIPv4(address) && Number(bits) <= 32 && hostBits(address, Number(bits)) === 0;
+        },
+        { error: "expected a range of IPv4 addresses with all host bits zero, for example 192.0.2.0/24" },
+    )
+    .meta({ examples: ["192.0.2.0/24"] });
+
+/** The bits of an address that a prefix of so many bits leaves to hosts. */
+function hostBits(address: string, bits: number): number {
+    const number = address.split(".").reduce((sum, part) => sum * 256 + Number(part), 0);
+    return number % 2 ** (32 - bits);
+}
+
+/** An http or https URL. */
+export function httpUrl(example: string): z.ZodString {
+    return text(/^https?:\/\/[^\s/@]+(?:\/\S*)?$/, "an http or https URL without a password", example);
+}
+
+/**
+ * A public key as OpenSSH writes it. RSA is left out: @pulumi/command asks an RSA host for signatures with SHA-1, which
+ * servers refuse.
+ */
+export const sshPublicKey = text(
+    /^(?:ssh-ed25519|ecdsa-sha2-nistp(?:256|384|521)) [A-Za-z0-9+/]+={0,2}(?: .*)?$/,
+    "an SSH public key of type ed25519 or ecdsa",
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI…",
+);
 
 /** An absolute folder on a machine, or one below the home of the user that the machine is reached as. */
 export const machineDirectory = text(

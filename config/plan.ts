@@ -1,5 +1,8 @@
 import { CronExpressionParser } from "cron-parser";
-import type { CertificateConfig, GarbageCollectionConfig, MachineConfig, StackConfig, UserConfig } from "./schema";
+import type { BaselineConfig, SourceFile } from "./baseline";
+import { planCloud, planPlace } from "./plan-machines";
+import type { OpenstackConfig } from "./openstack";
+import type { CertificateConfig, GarbageCollectionConfig, StackConfig, UserConfig } from "./schema";
 
 /** Everything that is decided before any resource is declared. Components add nothing to it. */
 export interface Plan {
@@ -11,15 +14,22 @@ export interface Plan {
     readonly registryHost: string;
     readonly registryUrl: string;
     readonly machines: readonly MachinePlan[];
+    /** There when a machine is of kind openstack. */
+    readonly cloud?: CloudPlan;
+    /** What every machine of kind existing or openstack gets. */
+    readonly baseline: BaselineConfig;
     readonly certificate: CertificatePlan;
     readonly registry: RegistryPlan;
     readonly nodes: readonly NodePlan[];
     readonly loadBalancer: LoadBalancerPlan;
 }
 
+/** What a machine is for. */
+export type Role = "node" | "load-balancer";
+
 export interface MachinePlan {
     readonly name: string;
-    readonly kind: MachineConfig["kind"];
+    readonly roles: readonly Role[];
     /** Absolute, or below `~/` of the user that commands run as. */
     readonly directory: string;
     /** A higher one sets the machine up again from nothing. */
@@ -30,13 +40,86 @@ export interface MachinePlan {
     /** The compose projects that run here. */
     readonly projects: readonly string[];
     readonly images: ImagesPlan;
+    /** Which machine it is, and how it is reached. */
+    readonly place: PlacePlan;
+}
+
+export type PlacePlan = LocalPlan | ExistingPlan | OpenstackMachinePlan;
+
+/** The machine that runs the program. */
+export interface LocalPlan {
+    readonly kind: "local";
+}
+
+/** A machine that exists and is reached by SSH. */
+export interface ExistingPlan {
+    readonly kind: "existing";
+    readonly ssh: SshPlan & { readonly bastion?: SshPlan };
+    /** Where the stack's other machines reach it. */
+    readonly privateAddress: string;
+    /** The block device for the data, by a name that stays. */
+    readonly dataDevice?: string;
+}
+
+/** How a machine is reached by SSH. */
+export interface SshPlan {
+    readonly address: string;
+    readonly port: number;
+    readonly user: string;
+    /** As OpenSSH writes it; absent where any key is accepted. */
+    readonly hostKey?: string;
+    /** The name of the secret with the private key; absent where the SSH agent has it. */
+    readonly privateKey?: string;
+}
+
+/** A VM that is made. */
+export interface OpenstackMachinePlan {
+    readonly kind: "openstack";
+    readonly image: string;
+    readonly flavor: string;
+    /** What the flavor must have at least. */
+    readonly minimum: { readonly cpus: number; readonly memoryMiB: number };
+    readonly user: string;
+    readonly floatingIp: boolean;
+    /** The machine that SSH goes through, by name; absent where it is reached directly. */
+    readonly jump?: string;
+    readonly address?: string;
+    readonly availabilityZone?: string;
+    readonly bootVolume?: VolumePlan;
+    readonly dataVolume?: VolumePlan & { readonly deleteData: boolean };
+    readonly metadata: Readonly<Record<string, string>>;
+}
+
+export interface VolumePlan {
+    readonly sizeGiB: number;
+    /** Absent: the cloud's default. */
+    readonly type?: string;
+}
+
+/** The OpenStack of the machines of kind openstack, and what surrounds them. */
+export interface CloudPlan extends Pick<
+    OpenstackConfig,
+    "auth" | "network" | "sshKey" | "antiAffinity" | "bootMinutes"
+> {
+    readonly rules: readonly SecurityRule[];
+}
+
+/** What may come in; everything else is refused. */
+export interface SecurityRule {
+    /** The machines that let it in. */
+    readonly role: Role;
+    /** A TCP port. */
+    readonly port: number;
+    /** Who it may come from: a range of addresses, or the machines of a role. */
+    readonly from: { readonly cidr: string } | { readonly role: Role };
+    readonly why: string;
 }
 
 /** The images that a machine needs, and where from. */
 export interface ImagesPlan {
     readonly references: readonly string[];
     /** A `docker save` tar that holds them; they are pulled when there is none. */
-    readonly bundle?: { readonly path: string; readonly sha256: string };
+    readonly bundle?: SourceFile;
 }
 
 export interface CertificatePlan extends CertificateConfig {
@@ -80,6 +163,8 @@ export interface NodePlan {
     readonly dataDirectory: string;
     /** Whether its data goes when the node goes. */
     readonly deleteData: boolean;
+    /** The image of the node's own nginx, where the load balancer is on another machine: it refuses pushes while garbage is collected. */
+    readonly gateImage?: string;
 }
 
 export interface LoadBalancerPlan {
@@ -130,6 +215,7 @@ export function makePlan(stack: string, config: StackConfig): Plan {
         nginx: images.nginx ?? defaultImages.nginx,
     };
     const directoryOf = (name: string) => config.machines[name]?.directory ?? `~/.local/share/harborage/${stack}`;
+    const together = topology.node === topology.loadBalancer;
 
     const node: NodePlan = {
         name: topology.node,
@@ -139,6 +225,7 @@ export function makePlan(stack: string, config: StackConfig): Plan {
         port: registry.port,
         dataDirectory: `${directoryOf(topology.node)}/data/registry`,
         deleteData: storage.objects.deleteData,
+        ...(together ? {} : { gateImage: image.nginx }),
     };
     const balancer: LoadBalancerPlan = {
         machine: topology.loadBalancer,
@@ -153,9 +240,13 @@ export function makePlan(stack: string, config: StackConfig): Plan {
     const machines = Object.entries(config.machines).map(([name, machine]): MachinePlan => {
         const isNode = node.machine === name;
         const isBalancer = balancer.machine === name;
+        const references = [
+            ...(isNode ? [image.registry] : []),
+            ...(isBalancer || (isNode && node.gateImage !== undefined) ? [image.nginx] : []),
+        ];
         return {
             name,
-            kind: machine.kind,
+            roles: [...(isNode ? ["node" as const] : []), ...(isBalancer ? ["load-balancer" as const] : [])],
             directory: directoryOf(name),
             generation: machine.generation,
             minimumFreeDiskGiB: machine.minimumFreeDiskGiB,
@@ -165,10 +256,8 @@ export function makePlan(stack: string, config: StackConfig): Plan {
                 ...(isNode ? [{ port: node.port, purpose: "registry.port" }] : []),
             ],
             projects: [...(isNode ? [node.project] : []), ...(isBalancer ? [balancer.project] : [])],
-            images: {
-                references: [...(isNode ? [image.registry] : []), ...(isBalancer ? [image.nginx] : [])],
-                ...(images.bundle === undefined ? {} : { bundle: images.bundle }),
-            },
+            images: { references, ...(images.bundle === undefined ? {} : { bundle: images.bundle }) },
+            place: planPlace(config, name),
         };
     });
 
@@ -181,6 +270,8 @@ export function makePlan(stack: string, config: StackConfig): Plan {
         registryHost,
         registryUrl: `https://${registryHost}`,
         machines,
+        ...planCloud(config),
+        baseline: config.baseline,
         certificate: {
             ...config.certificate,
             names: [...new Set([config.publicName, ...config.additionalNames])],

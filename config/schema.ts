@@ -1,4 +1,6 @@
 import { z } from "zod";
+import { baseline, sourceFile } from "./baseline";
+import { contradictions } from "./consistency";
 import {
     choice,
     cronSchedule,
@@ -8,15 +10,15 @@ import {
     flag,
     imageReference,
     integer,
-    machineDirectory,
     object,
     port,
     resourceName,
     secretName,
-    sha256,
     text,
     variants,
 } from "./fields";
+import { machine } from "./machines";
+import { openstack } from "./openstack";
 
 /**
  * The schema of the stack file: the one place that says what a user may write. Types, the JSON Schema for editors and
@@ -24,28 +26,8 @@ import {
  * member of the union that it belongs to.
  */
 
-const localMachine = object(
-    {
-        kind: z.literal("local"),
-        directory: machineDirectory
-            .optional()
-            .describe(
-                "Where everything of this stack is kept on the machine. Data is not moved when it changes: destroy, move the kept data, then `up`. Default: ~/.local/share/harborage/STACK.",
-            ),
-        generation: integer(1, 1_000_000, "a number", 2)
-            .default(1)
-            .describe("Raise it to set the machine up again from nothing; data is kept."),
-        minimumFreeDiskGiB: integer(1, 100_000, "GiB", 5)
-            .default(5)
-            .describe("`up` refuses to start with less free disk, where the data and where Docker's images are kept."),
-    },
-    "{kind: local}",
-).describe("This machine, with its own Docker.");
-
-/** One of several kinds before long. */
+/** This machine can be there once only. */
 const isLocal = ({ kind }: { kind: string }) => kind === "local";
-
-const machine = variants("kind", [localMachine], ["local"], "{kind: local}");
 
 const singleTopology = object(
     {
@@ -176,15 +158,7 @@ const images = object(
             .optional()
             .describe("The image of CNCF Distribution 3."),
         nginx: imageReference(exampleImage("nginx:1.30.1")).optional().describe("The image of nginx, 1.25.1 or newer."),
-        bundle: object(
-            {
-                path: text(/^\/.+$/, "an absolute path", "/srv/harborage-images.tar").describe(
-                    "A tar that `docker save` wrote, on the machine that runs `up`.",
-                ),
-                sha256: sha256.describe("Its SHA-256."),
-            },
-            "{path: /srv/harborage-images.tar, sha256: 9f86d0…}",
-        )
+        bundle: sourceFile("A tar that `docker save` wrote", "harborage-images.tar")
             .optional()
             .describe("For sites that cannot pull: the images are loaded from this file, under the names given here."),
     },
@@ -209,32 +183,6 @@ const images = object(
     }
 });
 
-/** The parts that the checks across keys look at; any may be missing where the file has other mistakes. */
-interface Shape {
-    machines: Record<string, unknown>;
-    topology: { node: string; loadBalancer: string };
-    registry: { port: number };
-    loadBalancer: { httpsPort: number; httpPort: number };
-}
-
-/** The check that a role of the topology names one of the machines; made even when the file has other mistakes. */
-function namesAMachine(role: "node" | "loadBalancer") {
-    return [
-        (value: Partial<Shape>) => {
-            const name: unknown = value.topology?.[role];
-            const machines = value.machines ?? {};
-            // A file without machines has that mistake already.
-            return typeof name !== "string" || Object.keys(machines).length === 0 || Object.hasOwn(machines, name);
-        },
-        {
-            path: ["topology", role] as PropertyKey[],
-            when: () => true,
-            error: (issue: { input?: unknown }) =>
-                `is not one of the machines; there is: ${Object.keys((issue.input as Partial<Shape>).machines ?? {}).join(", ")}`,
-        },
-    ] as const;
-}
-
 /** What the keys below `harborage:` may be; secrets beside them are found by the names that refer to them. */
 export const stackSchema = object(
     {
@@ -257,6 +205,12 @@ export const stackSchema = object(
                 error: "expected one machine of kind local at most: each would be this machine, for example {box: {kind: local}}",
             })
             .describe("The machines, by name."),
+        openstack: openstack
+            .optional()
+            .describe("The OpenStack that machines of kind openstack are made in. Needed as soon as there is one."),
+        baseline: baseline
+            .prefault({})
+            .describe("What each machine of kind existing or openstack gets before anything runs on it."),
         topology: variants(
             "kind",
             [singleTopology],
@@ -285,28 +239,17 @@ export const stackSchema = object(
         images: images.prefault({}).describe("Other sources of the container images than Docker Hub."),
     },
     "{publicName: registry.example.com, …}",
-)
-    .refine(...namesAMachine("node"))
-    .refine(...namesAMachine("loadBalancer"))
-    .refine(
-        (value: Partial<Shape>) => {
-            const { topology, registry, loadBalancer } = value;
-            return (
-                topology?.node !== topology?.loadBalancer ||
-                registry?.port === undefined ||
-                ![loadBalancer?.httpsPort, loadBalancer?.httpPort].includes(registry.port)
-            );
-        },
-        {
-            path: ["registry", "port"],
-            when: () => true,
-            error: "expected another port than the load balancer's on the same machine, for example 5000",
-        },
-    );
+).superRefine(
+    (file, context) => {
+        for (const { path, message } of contradictions(file)) {
+            context.addIssue({ code: "custom", path: [...path], message });
+        }
+    },
+    { when: () => true },
+);
 
 /** What a stack file says, with every default filled in. Secrets are in it by name only. */
 export type StackConfig = z.output<typeof stackSchema>;
-export type MachineConfig = StackConfig["machines"][string];
 export type RegistryConfig = StackConfig["registry"];
 export type UserConfig = RegistryConfig["users"][number];
 export type GarbageCollectionConfig = RegistryConfig["garbageCollection"];

@@ -1,6 +1,8 @@
 import type { z } from "zod";
-import { secretName, show } from "./fields";
+import { valueAt } from "./consistency";
+import { show } from "./fields";
 import { stackSchema, type StackConfig } from "./schema";
+import { secretReferences } from "./secrets";
 
 /** One mistake in a stack file. */
 export interface Mistake {
@@ -35,9 +37,6 @@ export interface StackFile {
 
 const namespace = "harborage";
 
-/** bcrypt's limit: what stands behind it would not count. */
-const maximumPasswordBytes = 72;
-
 /** `["registry", "users", 1]` as a user would look it up. */
 function showPath(path: readonly PropertyKey[]): string {
     return path.reduce<string>(
@@ -56,21 +55,14 @@ function decode(value: string): unknown {
     }
 }
 
-function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
-    return path.reduce<unknown>(
-        (value, key) =>
-            typeof value === "object" && value !== null ? (value as Record<PropertyKey, unknown>)[key] : undefined,
-        root,
-    );
-}
-
 function describe(issue: z.core.$ZodIssue, root: unknown): Mistake {
     if (issue.code === "unrecognized_keys") {
         return { path: showPath([...issue.path, issue.keys.join(", ")]), message: issue.message };
     }
     const value = valueAt(root, issue.path);
     if (issue.code === "custom" && !issue.message.startsWith("expected")) {
-        return { path: showPath(issue.path), message: `${show(value)} ${issue.message}` };
+        const shown = value === undefined ? "" : `${typeof value === "object" ? "" : show(value)} `.trimStart();
+        return { path: showPath(issue.path), message: `${shown}${issue.message}` };
     }
     const given =
         value === undefined
@@ -100,26 +92,13 @@ function isHidden(file: StackFile, path: readonly PropertyKey[]): boolean {
     return path[0] !== undefined && file.secretKeys.has(String(path[0]));
 }
 
-/** The names of the secrets that the stack file refers to, with the paths that do. */
-function secretReferences(values: Readonly<Record<string, unknown>>): { name: string; path: string }[] {
-    const users = valueAt(values, ["registry", "users"]);
-    if (!Array.isArray(users)) {
-        return [];
-    }
-    return users.flatMap((entry: unknown, index) => {
-        const name = valueAt(entry, ["password"]);
-        return secretName.safeParse(name).success && typeof name === "string"
-            ? [{ name, path: showPath(["registry", "users", index, "password"]) }]
-            : [];
-    });
-}
-
 function secretMistakes(file: StackFile, decoded: Readonly<Record<string, unknown>>): Mistake[] {
     const mistakes: Mistake[] = [];
-    const references = secretReferences(decoded);
-    for (const { name, path } of isHidden(file, ["registry"]) ? [] : references) {
+    const references = secretReferences(decoded).filter(({ path }) => !isHidden(file, path));
+    for (const { name, path: keys, example, mistake } of references) {
+        const path = showPath(keys);
         if (Object.hasOwn(stackSchema.shape, name)) {
-            mistakes.push({ path, message: `${show(name)} is a setting, not a secret; for example ciPassword` });
+            mistakes.push({ path, message: `${show(name)} is a setting, not a secret; for example ${example}` });
         } else if (!Object.hasOwn(file.values, name)) {
             mistakes.push({
                 path,
@@ -131,12 +110,9 @@ function secretMistakes(file: StackFile, decoded: Readonly<Record<string, unknow
                 message: `is in plain text; set it again with: pulumi config set --secret ${name} --stack ${file.stack}`,
             });
         } else {
-            const bytes = Buffer.byteLength(file.values[name] ?? "");
-            if (bytes === 0 || bytes > maximumPasswordBytes) {
-                mistakes.push({
-                    path: showPath([name]),
-                    message: `has ${bytes} bytes; expected a password of 1 to ${maximumPasswordBytes}: bcrypt does not look at more`,
-                });
+            const message = mistake(file.values[name] ?? "");
+            if (message !== undefined) {
+                mistakes.push({ path: showPath([name]), message });
             }
         }
     }
@@ -147,10 +123,11 @@ function secretMistakes(file: StackFile, decoded: Readonly<Record<string, unknow
                 message:
                     "holds a secret; expected the secret as a key of its own (pulumi config set --secret NAME) and its name here",
             });
-        } else if (!references.some(({ name }) => name === key)) {
+        } else if (!secretReferences(decoded).some(({ name }) => name === key)) {
             mistakes.push({
                 path: showPath([key]),
-                message: "is a secret that nothing refers to; expected its name at a user's password, or remove it",
+                message:
+                    "is a secret that nothing refers to; expected its name where it is used, such as a user's password, or remove it",
             });
         }
     }

@@ -40,8 +40,10 @@ export class ComposeStack extends pulumi.ComponentResource {
     constructor(name: string, args: ComposeStackArgs, options?: pulumi.ComponentResourceOptions) {
         super("harborage:index:ComposeStack", name, {}, options);
         const { machine, project } = args;
-        const place = [machine.directory, machine.id];
-        const triggers = [machine.id];
+        const { host, directory } = machine;
+        const { claim, id, mounted, ready, imagesReady } = machine.prepared;
+        const place = [directory, id];
+        const triggers = [id];
 
         const data =
             args.data === undefined
@@ -49,34 +51,40 @@ export class ComposeStack extends pulumi.ComponentResource {
                 : [
                       runScript(
                           `${name}-data`,
+                          host,
                           {
                               script: script("data.sh"),
+                              // No trigger: a replacement would take the data along. On a VM without a disk for it the data
+                              // goes with the VM, and its folder is made again by the change of the last argument.
                               args: [
-                                  machine.directory,
-                                  machine.claim,
+                                  directory,
+                                  claim,
                                   args.data.directory,
                                   String(args.data.deleteData),
+                                  ...(host.deletedWith === undefined ? [] : [id]),
                               ],
                           },
-                          // On nothing that is ever replaced: its replacement would take the data along.
-                          { parent: this, dependsOn: machine.checked },
+                          { parent: this, dependsOn: mounted },
                       ),
                   ];
         const projectPlace = runScript(
             `${name}-project`,
+            host,
             { script: script("project.sh"), args: [...place, project], triggers },
-            { parent: this, dependsOn: [machine.ready, machine.imagesReady, ...data] },
+            { parent: this, dependsOn: [ready, imagesReady, ...data] },
         );
         const text = pulumi.output(args.plainFiles).apply(renderFiles);
         const hash = text.apply((content) => createHash("sha256").update(content).digest("hex"));
         const files = runScript(
             `${name}-files`,
-            { script: script("files.sh"), args: [machine.directory, project, hash], data: text, triggers },
+            host,
+            { script: script("files.sh"), args: [directory, project, hash], data: text, triggers },
             { parent: this, dependsOn: projectPlace },
         );
         const secrets = pulumi.secret(pulumi.output(args.secretFiles).apply((contents) => archive(contents)));
         this.released = runScript(
             `${name}-release`,
+            host,
             { script: script("release.sh"), args: [...place, project, hash], data: secrets, triggers },
             { parent: this, dependsOn: files },
         );

@@ -1,5 +1,6 @@
 import { stringify } from "yaml";
 import type { LoadBalancerPlan } from "../../config/plan";
+import { gateChecks, gateMaps, gateVolume } from "./gate";
 
 /** Where a release's files are inside the container. */
 const release = "/etc/harborage/current";
@@ -14,11 +15,6 @@ export interface NginxArgs {
     readonly plan: LoadBalancerPlan;
     readonly upstreams: readonly Upstream[];
 }
-
-/** What clients are told while garbage is collected, in the registry's own form of errors. */
-const collecting = JSON.stringify({
-    errors: [{ code: "UNAVAILABLE", message: "garbage collection is running; try again in a minute" }],
-});
 
 /**
  * nginx.conf of a load balancer that ends TLS. Where a number is not explained: DESIGN and nginx.org/en/docs.
@@ -76,18 +72,7 @@ ${servers.join("\n")}
         keepalive 64;
     }
 
-    # The gate: what is refused while garbage is collected.
-    map $request_method $write {
-        default 1;
-        GET 0;
-        HEAD 0;
-        OPTIONS 0;
-    }
-    map "$request_method:$uri" $new_upload {
-        default 0;
-        "~^POST:/v2/.+/blobs/uploads/$" 1;
-    }
-
+${gateMaps}
     include ${release}/release.conf;
 
     server {
@@ -110,25 +95,7 @@ ${servers.join("\n")}
         ssl_session_timeout 1d;
         ssl_session_tickets off;
 ${hstsSeconds > 0 ? `        add_header Strict-Transport-Security "max-age=${String(hstsSeconds)}" always;\n` : ""}
-        set $gate "";
-        if (-f /gate/uploads-closed) {
-            set $gate $new_upload;
-        }
-        if (-f /gate/writes-closed) {
-            set $gate $write;
-        }
-        error_page 599 = @collecting;
-        if ($gate = 1) {
-            return 599;
-        }
-
-        location @collecting {
-            internal;
-            default_type application/json;
-            add_header Retry-After 60 always;
-            return 503 '${collecting}';
-        }
-
+${gateChecks}
         location = /healthz {
             access_log off;
             default_type text/plain;
@@ -177,7 +144,7 @@ export function renderCompose(stack: string, plan: LoadBalancerPlan): string {
                 cap_drop: ["ALL"],
                 cap_add: ["CHOWN", "DAC_OVERRIDE", "NET_BIND_SERVICE", "SETGID", "SETUID"],
                 security_opt: ["no-new-privileges"],
-                volumes: ["${HARBORAGE_STACK}:/etc/harborage:ro", "${HARBORAGE_DIRECTORY}/gate:/gate:ro"],
+                volumes: ["${HARBORAGE_STACK}:/etc/harborage:ro", gateVolume],
                 logging: { driver: "json-file", options: { "max-size": "20m", "max-file": "5" } },
                 healthcheck: {
                     test: [

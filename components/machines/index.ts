@@ -1,18 +1,47 @@
+import type * as pulumi from "@pulumi/pulumi";
 import type { Plan } from "../../config/plan";
+import { ExistingMachine } from "./existing";
 import { LocalMachine } from "./local";
 import type { Machine } from "./machine";
+import { OpenstackCloud } from "./openstack/cloud";
+import { OpenstackMachine } from "./openstack/vm";
 
-export type { Machine } from "./machine";
+export type { Host, Machine } from "./machine";
 export { runScript } from "./run";
 
-/** The machines of a plan, by name. */
-export function createMachines(plan: Plan): ReadonlyMap<string, Machine> {
-    return new Map(
-        plan.machines.map((machine) => [
-            machine.name,
-            new LocalMachine(machine.name, { stack: plan.stack, plan: machine }),
-        ]),
-    );
+/**
+ * The machines of a plan, by name.
+ *
+ * @param secret a secret of the stack file, by name
+ */
+export function createMachines(
+    plan: Plan,
+    secret: (name: string) => pulumi.Output<string>,
+): ReadonlyMap<string, Machine> {
+    const { stack, baseline } = plan;
+    const cloud =
+        plan.cloud && new OpenstackCloud("openstack", { stack, plan: plan.cloud, machines: plan.machines, secret });
+    const machines = new Map<string, Machine>();
+    const create = (machine: Plan["machines"][number]): Machine => {
+        const { name, place } = machine;
+        if (place.kind === "existing") {
+            return new ExistingMachine(name, { stack, plan: machine, place, baseline, secret });
+        }
+        if (place.kind === "openstack" && cloud !== undefined) {
+            const jump = place.jump === undefined ? undefined : machineNamed(machines, place.jump);
+            return new OpenstackMachine(name, { stack, plan: machine, place, baseline, cloud, ...(jump && { jump }) });
+        }
+        return new LocalMachine(name, { stack, plan: machine });
+    };
+    const isReachedThrough = ({ place }: Plan["machines"][number]) =>
+        place.kind === "openstack" && place.jump !== undefined;
+    // Those that others are reached through come first.
+    for (const machine of [...plan.machines].sort(
+        (a, b) => Number(isReachedThrough(a)) - Number(isReachedThrough(b)),
+    )) {
+        machines.set(machine.name, create(machine));
+    }
+    return machines;
 }
 
 /**

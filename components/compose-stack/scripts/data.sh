@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# data.sh apply|delete DIRECTORY CLAIM DATA_DIRECTORY DELETE_DATA      DELETE_DATA is true or false
+# data.sh apply|delete DIRECTORY CLAIM DATA_DIRECTORY DELETE_DATA [INCARNATION]      DELETE_DATA is true or false
 # The folder of a service's data: a resource of its own, so that nothing that is replaced ever takes the data along.
 main() {
     local action=$1 directory claim=$3 data delete_data=$5

@@ -10,20 +10,7 @@ main() {
     lock_machine "$directory"
     rm -rf "$target.new"
     mkdir -p "$target.new"
-    awk -v target="$target.new" '
-        /^@@ / {
-            if (file) close(file)
-            file = target "/" $3
-            folder = file
-            sub(/\/[^\/]*$/, "", folder)
-            system("mkdir -p \"" folder "\"")
-            printf "" > file
-            close(file)
-            system("chmod " $2 " \"" file "\"")
-            next
-        }
-        { print >> file }
-    ' || fail "cannot write the files of $3 to $target"
+    unpack_files "$target.new" || fail "cannot write the files of $3 to $target"
     find "$target.new" -type d -exec chmod 0755 {} +
     rm -rf "$target"
     mv "$target.new" "$target"

@@ -1,5 +1,6 @@
 # shellcheck shell=bash
-# images.sh apply|delete DIRECTORY INCARNATION BUNDLE SHA256 IMAGE...      BUNDLE is - where images are pulled
+# images.sh apply|delete DIRECTORY INCARNATION BUNDLE SHA256 IMAGE...
+# BUNDLE is a path or a URL, or - where images are pulled.
 # Gets the images onto the machine before any service is touched.
 main() {
     local action=$1 directory incarnation=$3 bundle=$4 sha256=$5
@@ -41,10 +42,7 @@ load() {
         for image in "$@"; do present "$image" || rm -f "$loaded"; done
     fi
     [[ ! -e $loaded ]] || return 0
-    [[ -r $bundle ]] || fail "cannot read $bundle (images.bundle.path)"
-    local actual
-    actual=$(sha256sum "$bundle" | cut -d ' ' -f 1)
-    [[ $actual == "$sha256" ]] || fail "$bundle has the SHA-256 $actual; expected $sha256 (images.bundle.sha256)"
+    bundle=$(file_at "$directory" "$bundle" "$sha256" images.bundle)
     say "loading $bundle"
     docker load --quiet --input "$bundle" >/dev/null </dev/null || fail "Docker cannot load $bundle"
     for image in "$@"; do

@@ -36,6 +36,78 @@ same_incarnation() {
     [[ -f $directory/incarnation && $(<"$directory/incarnation") == "$incarnation" ]]
 }
 
+# unpack_files FOLDER: makes the files of the standard input, with a line `@@ MODE NAME` before each.
+unpack_files() {
+    awk -v target="$1" '
+        /^@@ / {
+            if (file) close(file)
+            file = target "/" $3
+            folder = file
+            sub(/\/[^\/]*$/, "", folder)
+            system("mkdir -p \"" folder "\"")
+            printf "" > file
+            close(file)
+            system("chmod " $2 " \"" file "\"")
+            next
+        }
+        { print >> file }
+    '
+}
+
+# check_sha256 FILE SHA256 SETTING
+check_sha256() {
+    local actual
+    [[ -r $1 ]] || fail "cannot read $1 ($3.path)"
+    actual=$(sha256sum "$1" | cut -d ' ' -f 1)
+    [[ $actual == "$2" ]] || fail "$1 has the SHA-256 $actual; expected $2 ($3.sha256)"
+}
+
+# file_at DIRECTORY PLACE SHA256 SETTING: the path of a checked file; one at a URL is fetched first.
+file_at() {
+    local directory=$1 place=$2 sha256=$3 setting=$4 file
+    case $place in
+        http://* | https://*)
+            file=$directory/incoming/$sha256
+            mkdir -p "${file%/*}"
+            if [[ ! -f $file ]]; then
+                fetch "$place" "$file.new" || fail "cannot fetch $place ($setting.url)"
+                mv "$file.new" "$file"
+            fi
+            ;;
+        *) file=$place ;;
+    esac
+    # A file that is not what it should be must not stand in the way of the next try.
+    (check_sha256 "$file" "$sha256" "$setting") || {
+        [[ $file == "$place" ]] || rm -f "$file"
+        exit 1
+    }
+    printf '%s\n' "$file"
+}
+
+fetch() {
+    if command -v curl >/dev/null; then
+        curl --silent --show-error --fail --location --retry 3 --connect-timeout 20 --output "$2" "$1" </dev/null >&2
+    elif command -v wget >/dev/null; then
+        wget --quiet --tries 3 --connect-timeout 20 --output-document "$2" "$1" </dev/null >&2
+    else
+        fail "neither curl nor wget is there to fetch $1; install one"
+    fi
+}
+
+# cloud-init may still be installing packages and growing the disk.
+wait_for_cloud_init() {
+    command -v cloud-init >/dev/null || return 0
+    local status=0
+    timeout "$1" cloud-init status --wait >/dev/null 2>&1 </dev/null || status=$?
+    [[ $status -ne 124 ]] || fail "cloud-init has not ended after $1 s; see /var/log/cloud-init-output.log"
+    # 2: it ended, with warnings.
+    [[ $status -eq 0 || $status -eq 2 ]] || fail "cloud-init failed: $(cloud-init status --long 2>&1 | tail -n 5)"
+}
+
+has_systemd() {
+    [[ -d /run/systemd/system ]]
+}
+
 docker_answers() {
     command -v docker >/dev/null && docker info >/dev/null 2>&1
 }
@@ -74,6 +146,70 @@ can_install() {
 # The user that services run as when they need no root: an unprivileged one, or the user itself where that is not root.
 service_user() {
     if [[ $EUID -eq 0 ]]; then printf '10000:10000\n'; else printf '%s:%s\n' "$(id -u)" "$(id -g)"; fi
+}
+
+ensure_docker() {
+    ! docker_answers || return 0
+    can_install || fail "Docker does not answer; start it and run again"
+    if ! command -v dockerd >/dev/null; then
+        say "installing Docker"
+        install_packages docker.io
+        hash -r
+    fi
+    docker_answers || start_docker
+}
+
+ensure_compose() {
+    ! compose_answers || return 0
+    local package
+    package=$(compose_package)
+    [[ -n $package ]] || fail "the plugin docker compose is missing; install docker-compose-plugin from Docker's own repository, or, on machines that are reached by SSH, name the program (baseline.docker.composePlugin)"
+    say "installing the compose plugin"
+    install_packages "$package"
+    compose_answers || fail "the package $package is installed, but docker compose does not answer"
+}
+
+# Once in a run, when something has to be installed.
+apt_update() {
+    [[ -z ${apt_updated:-} ]] || return 0
+    apt_get update || fail "apt-get cannot read its repositories"
+    apt_updated=1
+}
+
+install_packages() {
+    apt_update
+    apt_get install --yes --no-install-recommends "$@" || fail "apt-get could not install $*"
+}
+
+# Quiet, unless it fails. What it starts must not hold the lock.
+apt_get() {
+    local log status=0
+    log=$(mktemp)
+    DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -o Dpkg::Options::=--force-confold "$@" >"$log" 2>&1 9>&- </dev/null || status=1
+    [[ $status -eq 0 ]] || tail -n 20 "$log" >&2
+    rm -f "$log"
+    return "$status"
+}
+
+# systemd where it runs, else the init script, else by hand. The daemon must not hold the lock nor our output.
+start_docker() {
+    say "starting Docker"
+    if has_systemd; then
+        systemctl enable --now docker </dev/null
+    elif ! { service docker start >/dev/null 2>&1 9>&- </dev/null && wait_for_docker 20; }; then
+        say "no service manager starts Docker here: it runs until the machine stops"
+        rm -f /var/run/docker.pid
+        setsid dockerd >>/var/log/dockerd.log 2>&1 </dev/null 9>&- &
+    fi
+    wait_for_docker 60 || fail "Docker was started but does not answer: $(tail -n 5 /var/log/dockerd.log 2>/dev/null || journalctl --unit docker --lines 5 --no-pager 2>/dev/null)"
+}
+
+wait_for_docker() {
+    local left=$1
+    until docker_answers; do
+        ((left-- > 0)) || return 1
+        sleep 1
+    done
 }
 
 # take_down PROJECT: removes the containers and networks of a compose project.

@@ -1,24 +1,29 @@
 # shellcheck shell=bash
-# preflight.sh apply|delete DIRECTORY CLAIM MINIMUM_FREE_GIB STACK [PORT=PURPOSE ...]
-# Looks, and changes nothing. Every problem is reported at once.
+# preflight.sh apply|delete DIRECTORY CLAIM MINIMUM_FREE_GIB STACK SYSTEM [PORT=PURPOSE ...]
+# Looks, and changes nothing. Every problem is reported at once. SYSTEM is system=INCARNATION where the machine is going to
+# be set up (system.sh), and this-machine where it is somebody's own.
 main() {
-    local action=$1 directory claim=$3 minimum=$4 stack=$5
+    local action=$1 directory claim=$3 minimum=$4 stack=$5 system=$6
     directory=$(expand_home "$2")
-    shift 5
+    shift 6
     case $action in
-        apply) apply "$directory" "$claim" "$minimum" "$stack" "$@" ;;
+        apply) apply "$directory" "$claim" "$minimum" "$stack" "$system" "$@" ;;
         delete) delete "$directory" "$claim" ;;
     esac
 }
 
 apply() {
-    local directory=$1 claim=$2 minimum=$3 stack=$4
-    shift 4
+    local directory=$1 claim=$2 minimum=$3 stack=$4 system=$5
+    shift 5
     problems=()
+    if [[ $system == system=* ]]; then
+        wait_for_cloud_init 600
+        check_distribution
+    fi
     check_tools
     check_directory "$directory" "$claim"
     check_disk "$directory" "$minimum"
-    check_docker
+    check_docker "$system"
     local entry
     for entry in "$@"; do
         check_port "${entry%%=*}" "${entry#*=}" "$stack"
@@ -51,6 +56,16 @@ delete() {
 
 problem() {
     problems+=("$*")
+}
+
+# What system.sh knows its way around in.
+check_distribution() {
+    local id version
+    read -r id version < <(os_release)
+    case $id-${version%%.*} in
+        debian-12 | debian-13 | ubuntu-22 | ubuntu-24) ;;
+        *) problem "this is $id $version; expected Debian 12 or 13, or Ubuntu 22.04 or 24.04" ;;
+    esac
 }
 
 check_tools() {
@@ -87,7 +102,7 @@ check_contents() {
     local directory=$1 other
     [[ -d $directory && ! -f $directory/incarnation ]] || return 0
     other=$(find "$directory" -mindepth 1 -maxdepth 1 \
-        ! -name data ! -name stacks ! -name gate ! -name images ! -name 'incarnation*' ! -name lock ! -name lost+found ! -name '.harborage-probe.*' \
+        ! -name data ! -name stacks ! -name gate ! -name images ! -name incoming ! -name 'incarnation*' ! -name lock ! -name lost+found ! -name '.harborage-probe.*' \
         -print -quit 2>/dev/null) || true
     [[ -z $other ]] || problem "$directory holds other things ($other); name a folder of its own (machines.*.directory)"
 }
@@ -135,7 +150,7 @@ check_docker() {
     if compose_answers; then
         version=$(docker compose version --short)
         version_at_least "$version" 2.17 || problem "docker compose is $version; expected 2.17 or newer"
-    elif ! can_install || [[ -z $(compose_package) ]]; then
+    elif [[ $1 != system=* ]] && { ! can_install || [[ -z $(compose_package) ]]; }; then
         problem "the plugin docker compose is missing, and $(os_release) has no package of it; install docker-compose-plugin from Docker's own repository (docs.docker.com/engine/install)"
     fi
 }

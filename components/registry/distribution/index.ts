@@ -7,7 +7,7 @@ import type { NodePlan, RegistryPlan } from "../../../config/plan";
 import type { UserConfig } from "../../../config/schema";
 import { ComposeStack } from "../../compose-stack";
 import type { Machine } from "../../machines";
-import { renderCompose, renderConfig, renderHtpasswd, renderSchedule } from "./render";
+import { renderCompose, renderConfig, renderGate, renderHtpasswd, renderSchedule } from "./render";
 
 /** A user who may log in. */
 export interface Credential {
@@ -103,6 +103,7 @@ export class DistributionNode extends pulumi.ComponentResource {
                     "registry/schedule": { content: schedule },
                     "registry/start.sh": { content: start, mode: "0755" },
                     "registry/collect.sh": { content: collect, mode: "0755" },
+                    ...(node.gateImage === undefined ? {} : { "gate/nginx.conf": { content: renderGate() } }),
                 })),
                 secretFiles: {
                     "service/htpasswd": pulumi.all(credentials.users.map(({ hash }) => hash)).apply((hashes) =>

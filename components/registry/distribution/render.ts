@@ -2,6 +2,7 @@ import { createHash } from "node:crypto";
 import { stringify } from "yaml";
 import type { NodePlan, RegistryPlan, ScheduleTimes } from "../../../config/plan";
 import { composePath } from "../../compose-stack/render-files";
+import { gateChecks, gateMaps, gateVolume } from "../../load-balancer/gate";
 
 /** Where a release's files are inside the containers. */
 const release = "/etc/harborage/current";
@@ -9,6 +10,7 @@ const release = "/etc/harborage/current";
 /** Ports inside the compose project's own network. */
 const servicePort = 5000;
 const debugPort = 5001;
+const gatePort = 8080;
 
 /**
  * The configuration of CNCF Distribution (distribution.github.io/distribution/about/configuration). `start.sh` puts the
@@ -49,6 +51,61 @@ export function renderSchedule(times: ScheduleTimes): string {
     ].join("\n");
 }
 
+/**
+ * nginx.conf of a node whose load balancer is on another machine: it passes everything on, and refuses pushes while garbage
+ * is collected. Numbers as in the load balancer's.
+ */
+export function renderGate(): string {
+    return `worker_processes auto;
+worker_rlimit_nofile 65535;
+pid /tmp/nginx.pid;
+error_log /dev/stderr warn;
+
+events {
+    worker_connections 8192;
+}
+
+http {
+    server_tokens off;
+    access_log off;
+    client_body_temp_path /tmp/client-body;
+    proxy_temp_path /tmp/proxy;
+    fastcgi_temp_path /tmp/fastcgi;
+    uwsgi_temp_path /tmp/uwsgi;
+    scgi_temp_path /tmp/scgi;
+    client_max_body_size 0;
+    client_body_timeout 900s;
+    send_timeout 900s;
+    keepalive_timeout 75s;
+
+${gateMaps}
+    server {
+        listen ${String(gatePort)};
+
+${gateChecks}
+        location = /healthz {
+            return 200;
+        }
+
+        # By way of a variable Docker's DNS is asked again: the registry's container may get another address.
+        resolver 127.0.0.11 valid=2s;
+        set $registry registry:${String(servicePort)};
+        location / {
+            proxy_pass http://$registry;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+            proxy_set_header Host $http_host;
+            proxy_request_buffering off;
+            proxy_buffering off;
+            proxy_connect_timeout 3s;
+            proxy_read_timeout 900s;
+            proxy_send_timeout 900s;
+        }
+    }
+}
+`;
+}
+
 /** A label that changes with what a service reads at its start only, so that compose makes its container anew. */
 function contentLabel(...texts: readonly string[]): string {
     return createHash("sha256").update(texts.join("\0")).digest("hex").slice(0, 16);
@@ -84,6 +141,7 @@ export function renderCompose(args: ComposeArgs): string {
         environment: { OTEL_TRACES_EXPORTER: "none" },
         logging: { driver: "json-file", options: { "max-size": "20m", "max-file": "5" } },
     };
+    const publish = (port: number) => ({ ports: [`${args.address}:${String(node.port)}:${String(port)}`] });
     const volumes = [`\${HARBORAGE_STACK}:/etc/harborage:ro`, `${composePath(node.dataDirectory)}:/var/lib/registry`];
     return stringify({
         name: node.project,
@@ -93,7 +151,7 @@ export function renderCompose(args: ComposeArgs): string {
                 labels: { "harborage.stack": stack, "harborage.config": contentLabel(...args.startFiles) },
                 entrypoint: ["/bin/sh", `${release}/registry/start.sh`],
                 command: [],
-                ports: [`${args.address}:${String(node.port)}:${String(servicePort)}`],
+                ...(node.gateImage === undefined ? publish(servicePort) : {}),
                 volumes,
                 healthcheck: {
                     test: [
@@ -124,6 +182,34 @@ export function renderCompose(args: ComposeArgs): string {
                 volumes: [...volumes, "${HARBORAGE_DIRECTORY}/gate:/gate"],
                 depends_on: ["registry"],
             },
+            ...(node.gateImage === undefined
+                ? {}
+                : {
+                      gate: {
+                          ...common,
+                          image: node.gateImage,
+                          labels: { "harborage.stack": stack, "harborage.config": contentLabel(renderGate()) },
+                          entrypoint: ["nginx", "-c", `${release}/gate/nginx.conf`, "-g", "daemon off;"],
+                          command: [],
+                          ...publish(gatePort),
+                          volumes: ["${HARBORAGE_STACK}:/etc/harborage:ro", gateVolume],
+                          healthcheck: {
+                              test: [
+                                  "CMD",
+                                  "curl",
+                                  "--silent",
+                                  "--fail",
+                                  "--max-time",
+                                  "4",
+                                  `http://127.0.0.1:${String(gatePort)}/healthz`,
+                              ],
+                              interval: "3s",
+                              timeout: "5s",
+                              retries: 5,
+                          },
+                          depends_on: ["registry"],
+                      },
+                  }),
         },
     });
 }

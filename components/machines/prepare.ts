@@ -1,0 +1,154 @@
+import { join } from "node:path";
+import { remote } from "@pulumi/command";
+import * as pulumi from "@pulumi/pulumi";
+import * as random from "@pulumi/random";
+import type { BaselineConfig, SourceFile } from "../../config/baseline";
+import type { MachinePlan } from "../../config/plan";
+import type { Host, Prepared } from "./machine";
+import { renderBaseline } from "./render-baseline";
+import { runScript } from "./run";
+
+export interface PrepareArgs {
+    readonly stack: string;
+    readonly plan: MachinePlan;
+    readonly host: Host;
+    /** Which machine of this name it is: another value is another machine. */
+    readonly instance: pulumi.Input<string>;
+    /** What the machine gets before Docker; absent on this machine, which is somebody's own. */
+    readonly system?: {
+        readonly baseline: BaselineConfig;
+        /** The disk for the data: a device, or `serial=…`. */
+        readonly dataDisk?: pulumi.Input<string>;
+    };
+}
+
+const script = (file: string) => join(__dirname, "scripts", file);
+
+/** A path or a URL on the machine: files of this machine are sent to it, under their hash. */
+function placeOn(host: Host, directory: string, file: SourceFile): string {
+    return file.url ?? (host.ssh === undefined ? (file.path ?? "") : `${directory}/incoming/${file.sha256}`);
+}
+
+/**
+ * Makes a machine ready for services, whichever kind it is: looks first, then claims the folder, sets up the system and
+ * Docker, and gets the images there.
+ */
+export function prepareMachine(parent: pulumi.Resource, args: PrepareArgs): Prepared {
+    const { stack, plan, host, system } = args;
+    const { name, directory } = plan;
+    const claim = new random.RandomId(`${name}-claim`, { byteLength: 8 }, { parent }).hex;
+    const id = pulumi.interpolate`${claim}-${args.instance}`;
+    const triggers = [id];
+    const { references, bundle } = plan.images;
+    const files = system === undefined ? [] : sentFiles([...filesOf(system.baseline), ...(bundle ? [bundle] : [])]);
+
+    const preflight = runScript(
+        `${name}-preflight`,
+        host,
+        {
+            script: script("preflight.sh"),
+            args: [
+                directory,
+                claim,
+                String(plan.minimumFreeDiskGiB),
+                stack,
+                system === undefined ? "this-machine" : pulumi.interpolate`system=${id}`,
+                ...plan.ports.map(({ port, purpose }) => `${String(port)}=${purpose}`),
+            ],
+        },
+        { parent },
+    );
+    const sent = files.length === 0 ? [] : sendFiles(parent, { ...args, id, files, after: preflight });
+    const mounted =
+        system === undefined
+            ? preflight
+            : runScript(
+                  `${name}-system`,
+                  host,
+                  {
+                      script: script("system.sh"),
+                      args: [directory, id, system.dataDisk ?? "-"],
+                      data: renderBaseline({
+                          baseline: system.baseline,
+                          ports: plan.ports.map(({ port }) => port),
+                          dataDirectory: `${directory}/data`,
+                          placeOf: (file) => placeOn(host, directory, file),
+                      }),
+                      triggers,
+                  },
+                  { parent, dependsOn: [preflight, ...sent] },
+              );
+    const ready = runScript(
+        `${name}-baseline`,
+        host,
+        { script: script("baseline.sh"), args: [directory, id], triggers },
+        { parent, dependsOn: mounted },
+    );
+    const imagesReady = runScript(
+        `${name}-images`,
+        host,
+        {
+            script: script("images.sh"),
+            args: [
+                directory,
+                id,
+                bundle === undefined ? "-" : placeOn(host, directory, bundle),
+                bundle?.sha256 ?? "-",
+                ...references,
+            ],
+            triggers,
+        },
+        { parent, dependsOn: ready },
+    );
+    return { claim, id, mounted, ready, imagesReady };
+}
+
+function filesOf({ packages, docker }: BaselineConfig): SourceFile[] {
+    return [packages.bundle, docker.composePlugin].filter((file) => file !== undefined);
+}
+
+/** The files that are on this machine, each once. */
+function sentFiles(files: readonly SourceFile[]): { path: string; sha256: string }[] {
+    const sent = files.flatMap(({ path, sha256 }) => (path === undefined ? [] : [{ path, sha256 }]));
+    return [...new Map(sent.map((file) => [file.sha256, file])).values()];
+}
+
+interface SendArgs extends PrepareArgs {
+    readonly id: pulumi.Output<string>;
+    readonly files: readonly { readonly path: string; readonly sha256: string }[];
+    readonly after: pulumi.Resource;
+}
+
+/** Sends files to a machine, once: the scripts that use them check their hashes. */
+function sendFiles(parent: pulumi.Resource, args: SendArgs): pulumi.Resource[] {
+    const { plan, host, id, after } = args;
+    const { ssh, deletedWith } = host;
+    if (ssh === undefined) {
+        return [];
+    }
+    const incoming = runScript(
+        `${plan.name}-incoming`,
+        host,
+        { script: script("incoming.sh"), args: [plan.directory, id], triggers: [id] },
+        { parent, dependsOn: after },
+    );
+    return args.files.map(
+        ({ path, sha256 }) =>
+            new remote.CopyToRemote(
+                `${plan.name}-file-${sha256.slice(0, 8)}`,
+                {
+                    connection: ssh.connection,
+                    source: new pulumi.asset.FileAsset(path),
+                    remotePath: `${plan.directory}/incoming/${sha256}`,
+                    triggers: [id],
+                },
+                {
+                    parent,
+                    dependsOn: incoming,
+                    deleteBeforeReplace: true,
+                    hooks: { beforeCreate: [ssh.reach], beforeUpdate: [ssh.reach] },
+                    ...(deletedWith === undefined ? {} : { deletedWith }),
+                },
+            ),
+    );
+}

@@ -1,0 +1,140 @@
+import { isIPv4 } from "node:net";
+
+/** What is wrong with a stack file although each key by itself is right. */
+export interface Contradiction {
+    readonly path: readonly PropertyKey[];
+    /** What was expected; where it does not begin with `expected`, a value that is there is put before it. */
+    readonly message: string;
+}
+
+/** The part of a stack file at a path, whatever shape it has. */
+export function valueAt(root: unknown, path: readonly PropertyKey[]): unknown {
+    return path.reduce<unknown>(
+        (value, key) =>
+            typeof value === "object" && value !== null ? (value as Record<PropertyKey, unknown>)[key] : undefined,
+        root,
+    );
+}
+
+/** The entries of a mapping; none where it is something else. */
+function entriesAt(root: unknown, path: readonly PropertyKey[]): [string, unknown][] {
+    const value = valueAt(root, path);
+    return typeof value === "object" && value !== null ? Object.entries(value) : [];
+}
+
+/**
+ * The checks across keys. They are made even when the file has other mistakes, so any part may be missing or wrong: what
+ * the schema finds by itself is not said again here.
+ */
+export function contradictions(file: unknown): Contradiction[] {
+    return [...roles(file), ...ports(file), ...reach(file), ...openstack(file)];
+}
+
+const kindOf = (file: unknown, machine: unknown) => valueAt(file, ["machines", machine as PropertyKey, "kind"]);
+
+function roles(file: unknown): Contradiction[] {
+    const machines = entriesAt(file, ["machines"]).map(([name]) => name);
+    return (["node", "loadBalancer"] as const).flatMap((role) => {
+        const name = valueAt(file, ["topology", role]);
+        // A file without machines has that mistake already.
+        return typeof name !== "string" || machines.length === 0 || machines.includes(name)
+            ? []
+            : [
+                  {
+                      path: ["topology", role],
+                      message: `is not one of the machines; there is: ${machines.join(", ")}`,
+                  },
+              ];
+    });
+}
+
+function ports(file: unknown): Contradiction[] {
+    const port = valueAt(file, ["registry", "port"]);
+    const taken = ["httpsPort", "httpPort"].map((key) => valueAt(file, ["loadBalancer", key]));
+    const together = valueAt(file, ["topology", "node"]) === valueAt(file, ["topology", "loadBalancer"]);
+    return together && port !== undefined && taken.includes(port)
+        ? [
+              {
+                  path: ["registry", "port"],
+                  message: "expected another port than the load balancer's on the same machine, for example 5000",
+              },
+          ]
+        : [];
+}
+
+/** Whether the load balancer can reach the node. */
+function reach(file: unknown): Contradiction[] {
+    const node = valueAt(file, ["topology", "node"]);
+    const balancer = valueAt(file, ["topology", "loadBalancer"]);
+    const path = ["topology", "loadBalancer"];
+    if (node === balancer) {
+        return [];
+    }
+    if (kindOf(file, node) === "local") {
+        return [
+            {
+                path,
+                message: `expected ${String(node)}: a node on this machine answers to a load balancer on this machine only`,
+            },
+        ];
+    }
+    return kindOf(file, node) === "openstack" && kindOf(file, balancer) === "local"
+        ? [
+              {
+                  path,
+                  message:
+                      "expected a machine of kind openstack or existing: the node's security group must name the load balancer's address",
+              },
+          ]
+        : [];
+}
+
+function openstack(file: unknown): Contradiction[] {
+    const vms = entriesAt(file, ["machines"]).filter(([name]) => kindOf(file, name) === "openstack");
+    const cloud = valueAt(file, ["openstack"]);
+    if (vms.length === 0) {
+        return cloud === undefined
+            ? []
+            : [{ path: ["openstack"], message: "is for nothing: no machine is of kind openstack; remove it" }];
+    }
+    if (cloud === undefined) {
+        return [
+            {
+                path: ["openstack"],
+                message:
+                    "is needed by the machines of kind openstack, for example {network: {kind: own, externalNetwork: public}, sshCidrs: [192.0.2.0/24]}",
+            },
+        ];
+    }
+    const floating = vms.some(([, machine]) => valueAt(machine, ["floatingIp"]) === true);
+    const withoutExternal =
+        valueAt(cloud, ["network", "kind"]) === "existing" &&
+        valueAt(cloud, ["network", "externalNetwork"]) === undefined;
+    return [
+        ...(floating && withoutExternal
+            ? [
+                  {
+                      path: ["openstack", "network", "externalNetwork"],
+                      message: "is needed for floating IPs: the network that they come from, for example public",
+                  },
+              ]
+            : []),
+        ...vms.flatMap(([name, machine]) => addressMistakes(name, machine, cloud)),
+    ];
+}
+
+function addressMistakes(name: string, machine: unknown, cloud: unknown): Contradiction[] {
+    const address = valueAt(machine, ["address"]);
+    const range = valueAt(cloud, ["network", "cidr"]);
+    return typeof address === "string" && typeof range === "string" && !isInRange(address, range)
+        ? [{ path: ["machines", name, "address"], message: `is not in the network's range ${range}` }]
+        : [];
+}
+
+function isInRange(address: string, range: string): boolean {
+    const [network = "", bits = "0"] = range.split("/");
+    const size = 2 ** (32 - Number(bits));
+    const block = (each: string) =>
+        Math.floor(each.split(".").reduce((sum, part) => sum * 256 + Number(part), 0) / size);
+    return !isIPv4(address) || !isIPv4(network) || block(address) === block(network);
+}

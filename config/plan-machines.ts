@@ -1,0 +1,114 @@
+import type { ExistingConfig, OpenstackMachineConfig } from "./machines";
+import type { CloudPlan, OpenstackMachinePlan, PlacePlan, SecurityRule, SshPlan } from "./plan";
+import type { StackConfig } from "./schema";
+
+/** The part of the plan that is about machines: which they are, how they are reached, and what may reach them. */
+
+/** What the engine needs: CNCF Distribution's own memory stays below 200 MiB; the rest is the system and Docker. */
+const minimumFor = { distribution: { cpus: 1, memoryMiB: 512 } } as const;
+
+/** Leaves out what is not there, so that plans are compared and shown without it. */
+function present<T extends object>(value: T): { [Key in keyof T]: Exclude<T[Key], undefined> } {
+    return Object.fromEntries(Object.entries(value).filter(([, each]) => each !== undefined)) as {
+        [Key in keyof T]: Exclude<T[Key], undefined>;
+    };
+}
+
+/**
+ * Where a machine is.
+ *
+ * @param name one of the stack file's machines
+ */
+export function planPlace(config: StackConfig, name: string): PlacePlan {
+    const machine = config.machines[name];
+    switch (machine?.kind) {
+        case "existing":
+            return {
+                kind: "existing",
+                ssh: { ...planSsh(machine), ...(machine.bastion && { bastion: planSsh(machine.bastion) }) },
+                privateAddress: machine.privateAddress ?? machine.address,
+                ...(machine.dataDevice === undefined ? {} : { dataDevice: machine.dataDevice }),
+            };
+        case "openstack":
+            return planVm(config, machine);
+        default:
+            return { kind: "local" };
+    }
+}
+
+function planSsh(ssh: Pick<ExistingConfig, "address" | "port" | "user" | "hostKey" | "privateKey">): SshPlan {
+    const { address, port, user, hostKey, privateKey } = ssh;
+    return {
+        address,
+        port,
+        user,
+        ...(hostKey === "accept-any" ? {} : { hostKey }),
+        ...(privateKey === undefined ? {} : { privateKey }),
+    };
+}
+
+function planVm(config: StackConfig, machine: OpenstackMachineConfig): OpenstackMachinePlan {
+    const { image, flavor, user, floatingIp, address, availabilityZone, bootVolume, dataVolume, metadata } = machine;
+    const jump = machine.floatingIp ? undefined : jumpMachine(config);
+    return {
+        kind: "openstack",
+        image,
+        flavor,
+        minimum: minimumFor[config.registry.engine],
+        user,
+        floatingIp,
+        metadata,
+        ...(jump === undefined ? {} : { jump }),
+        ...(address === undefined ? {} : { address }),
+        ...(availabilityZone === undefined ? {} : { availabilityZone }),
+        ...(bootVolume === undefined ? {} : { bootVolume: present(bootVolume) }),
+        ...(dataVolume === undefined ? {} : { dataVolume: present(dataVolume) }),
+    };
+}
+
+/** The machine that those without a floating IP are reached through: the load balancer's, when it has one. */
+function jumpMachine({ machines, topology }: StackConfig): string | undefined {
+    const balancer = machines[topology.loadBalancer];
+    return balancer?.kind === "openstack" && balancer.floatingIp ? topology.loadBalancer : undefined;
+}
+
+const sshPort = 22;
+
+/** The cloud and who may reach what in it; nothing where no machine is in a cloud. */
+export function planCloud(config: StackConfig): { cloud?: CloudPlan } {
+    if (config.openstack === undefined) {
+        return {};
+    }
+    const { auth, network, sshKey, antiAffinity, bootMinutes } = config.openstack;
+    return { cloud: { auth, network, sshKey, antiAffinity, bootMinutes, rules: securityRules(config) } };
+}
+
+/** The load balancer is the only public door; the nodes take requests from it alone. */
+function securityRules(config: StackConfig): SecurityRule[] {
+    const { clientCidrs = [], sshCidrs = [] } = config.openstack ?? {};
+    const { httpsPort, httpPort } = config.loadBalancer;
+    const balancer = config.machines[config.topology.loadBalancer];
+    const fromBalancer =
+        balancer?.kind === "existing"
+            ? { cidr: `${balancer.privateAddress ?? balancer.address}/32` }
+            : { role: "load-balancer" as const };
+    const doors = clientCidrs.flatMap((cidr): SecurityRule[] => [
+        { role: "load-balancer", port: httpsPort, from: { cidr }, why: "clients" },
+        { role: "load-balancer", port: httpPort, from: { cidr }, why: "clients that are redirected to https" },
+    ]);
+    const ssh = sshCidrs.flatMap((cidr): SecurityRule[] => [
+        { role: "load-balancer", port: sshPort, from: { cidr }, why: "up" },
+        { role: "node", port: sshPort, from: { cidr }, why: "up" },
+    ]);
+    const throughBalancer: SecurityRule[] =
+        jumpMachine(config) === undefined
+            ? []
+            : [{ role: "node", port: sshPort, from: { role: "load-balancer" }, why: "up, through the load balancer" }];
+    const requests: SecurityRule = {
+        role: "node",
+        port: config.registry.port,
+        from: fromBalancer,
+        why: "requests that the load balancer passes on",
+    };
+    return [...doors, ...ssh, ...throughBalancer, requests];
+}
