@@ -1,10 +1,10 @@
 import * as path from "node:path";
 import { cacheRoot } from "./cache";
 import { downloadCli, hasOfficialPlugins, installPlugins, officialCli } from "./official";
-import { cliVersion, pluginPins } from "./pins";
+import { cliVersion, pluginPins, type PluginName } from "./pins";
 import { Problem } from "./problem";
 import { mode } from "./reach";
-import { builtCli, cliWithLanguageHost, hasBuiltCli, hasStandInHome, standInHome } from "./stand-ins";
+import { builtCli, cliWithLanguageHost, hasBuiltCli, hasStandInHome, standInHome, standInTitle } from "./stand-ins";
 
 /** A Pulumi CLI that is ready to run, and what it needs around it. */
 export interface Engine {
@@ -14,6 +14,12 @@ export interface Engine {
     /** What is not the official thing, by name and version; empty when everything is. */
     readonly standIns: readonly string[];
 }
+
+/**
+ * For every stack of this machine: Pulumi would begin with the plugins of all SDKs that are installed; this way it takes
+ * those that are called for. A version that does not know the option does not read the variable either.
+ */
+const LAZY: Readonly<Record<string, string>> = { PULUMI_OPTION_SKIP_PLUGIN_PRE_INSTALL: "true" };
 
 /** Settings of a Pulumi home of our own: it must not look for anything on the net. */
 const CLOSED: Readonly<Record<string, string>> = {
@@ -27,27 +33,40 @@ const CLOSED: Readonly<Record<string, string>> = {
  * Finds or makes the engine for a stack of this machine, or for no stack at all: official where that is possible,
  * otherwise built and stand-in.
  *
- * @param plugins whether resource plugins are going to be needed
+ * @param names the resource plugins that are going to be needed
  */
-export async function localEngine(plugins: boolean): Promise<Engine> {
+export async function localEngine(names: readonly PluginName[]): Promise<Engine> {
+    const plugins = pluginPins(names);
     // What has been built once is used again without asking the net.
     const settled = mode() !== "download";
     const cli = (await officialCli()) ?? (settled && hasBuiltCli() ? undefined : await downloadCli());
     if (cli !== undefined) {
-        if (!plugins || hasOfficialPlugins() || (!(settled && hasStandInHome()) && (await installPlugins(cli)))) {
-            return { cli, env: withPath(cli), standIns: [] };
+        if (
+            plugins.length === 0 ||
+            hasOfficialPlugins(plugins) ||
+            (!(settled && hasStandInHome(plugins)) && (await installPlugins(cli, plugins)))
+        ) {
+            return { cli, env: { ...withPath(cli), ...LAZY }, standIns: [] };
         }
-        const home = await standInHome();
-        return { cli, env: { ...withPath(cli), ...CLOSED, PULUMI_HOME: home }, standIns: pluginTitles() };
+        const home = await standInHome(plugins);
+        return {
+            cli,
+            env: { ...withPath(cli), ...LAZY, ...CLOSED, PULUMI_HOME: home },
+            standIns: plugins.map(standInTitle),
+        };
     }
     const [built, home] = await Promise.all([
         builtCli().then(cliWithLanguageHost),
-        plugins ? standInHome() : path.join(cacheRoot(), "plain-pulumi-home"),
+        plugins.length > 0 ? standInHome(plugins) : path.join(cacheRoot(), "plain-pulumi-home"),
     ]);
     return {
         cli: built,
-        env: { ...withPath(built), ...CLOSED, PULUMI_HOME: home },
-        standIns: [`Pulumi CLI ${cliVersion()} built from its Go module`, "Node language host", ...pluginTitles()],
+        env: { ...withPath(built), ...LAZY, ...CLOSED, PULUMI_HOME: home },
+        standIns: [
+            `Pulumi CLI ${cliVersion()} built from its Go module`,
+            "Node language host",
+            ...plugins.map(standInTitle),
+        ],
     };
 }
 
@@ -74,8 +93,4 @@ export async function officialEngine(stack: string): Promise<Engine> {
 /** The language hosts are found beside the CLI; the official installer leaves that folder to the caller's PATH. */
 function withPath(cli: string): Record<string, string> {
     return { PATH: [path.dirname(cli), process.env["PATH"] ?? ""].join(path.delimiter) };
-}
-
-function pluginTitles(): string[] {
-    return pluginPins().map(({ name, version }) => `${name} ${version}`);
 }

@@ -1,5 +1,5 @@
 import * as path from "node:path";
-import { cached, inCache, keyOf } from "./cache";
+import { cached, filesBelow, inCache, keyOf } from "./cache";
 import { Problem } from "./problem";
 import { run, which } from "./processes";
 import { step } from "./steps";
@@ -10,7 +10,7 @@ export interface GoTool {
     readonly title: string;
     /** Folder below toolchain/ that holds the go.mod and go.sum which pin everything that goes in. */
     readonly module: string;
-    /** The package to build. */
+    /** The package to build; `.` is one of our own, whose sources are in the same folder. */
     readonly package: string;
     /** Name of the executable. */
     readonly binary: string;
@@ -70,10 +70,11 @@ function buildArguments(tool: GoTool): string[] {
     return ["build", "-trimpath", "-ldflags", ["-s", "-w", ...variables].join(" ")];
 }
 
-function keyOfTool(tool: GoTool): string {
+/** Says what goes into the program. */
+export function keyOfTool(tool: GoTool): string {
     const module = path.join(__dirname, tool.module);
     return keyOf(
         [process.platform, process.arch, tool.package, ...buildArguments(tool)],
-        [path.join(module, "go.mod"), path.join(module, "go.sum")],
+        filesBelow(module, (name) => /\.(?:go|mod|sum)$/u.test(name)),
     );
 }

@@ -16,10 +16,11 @@ import { ensureComposePlugin } from "./compose-plugin";
 import { localEngine, officialEngine, type Engine } from "./engine";
 import { standInImages } from "./images/build";
 import { keptLines } from "./kept";
+import { COMMON_PLUGINS, MACHINE_PLUGINS, type PluginName } from "./pins";
 import { Problem } from "./problem";
 import { run } from "./processes";
 import { harborageHome, readIfThere, readProject, type Project } from "./project";
-import { generateStackFile, needsImages, ownSecrets } from "./stack-file";
+import { generateStackFile, machineKinds, needsImages, ownSecrets } from "./stack-file";
 import { LocalState } from "./state";
 import { say } from "./steps";
 import { summary, summaryOutputs } from "./summary";
@@ -31,7 +32,7 @@ const CA_FILE = "ca.crt";
 export async function launch(invocation: Invocation): Promise<number> {
     const { stack, configFile } = invocation;
     if (stack === undefined) {
-        return runPulumi(await localEngine(false), {}, withConfigFile(invocation, configFile));
+        return runPulumi(await localEngine([]), {}, withConfigFile(invocation, configFile));
     }
     if (invocation.local) {
         return launchLocal(invocation, stack);
@@ -50,9 +51,10 @@ async function launchLocal(invocation: Invocation, stack: string): Promise<numbe
     const state = new LocalState(harborageHome(project), project.name, stack);
     state.prepare();
     state.recover();
+    const plugins = usesPlugins(invocation) ? neededPlugins(committed, state) : [];
     const preparesMachine = runsProgram(invocation) && needsImages(committed.text, path.basename(committed.file));
     const [engine, images, compose] = await Promise.all([
-        localEngine(usesPlugins(invocation)),
+        localEngine(plugins),
         preparesMachine ? standInImages() : undefined,
         preparesMachine ? ensureComposePlugin() : undefined,
     ]);
@@ -72,7 +74,7 @@ async function launchLocal(invocation: Invocation, stack: string): Promise<numbe
     if (writesState(invocation)) {
         await state.clearPendingOperations(engine);
     }
-    if (usesPlugins(invocation)) {
+    if (plugins.length > 0) {
         const names = [...engine.standIns, images?.registry, images?.nginx, compose].filter(
             (name) => name !== undefined,
         );
@@ -133,6 +135,12 @@ async function printSummary(
     }
     const context = { stack, isDefault: stack === DEFAULT_STACK };
     process.stdout.write(summary(outputs, caFile === undefined ? context : { ...context, caFile }));
+}
+
+/** The plugins for what the stack file names, and for what the stack still has from an earlier one. */
+function neededPlugins({ file, text }: CommittedFile, state: LocalState): readonly PluginName[] {
+    const called = new Set([...machineKinds(text, path.basename(file)), ...state.plugins]);
+    return [...COMMON_PLUGINS, ...MACHINE_PLUGINS.filter((name) => called.has(name))];
 }
 
 interface CommittedFile {

@@ -2,7 +2,7 @@ import { existsSync, statSync } from "node:fs";
 import { homedir } from "node:os";
 import * as path from "node:path";
 import { readNote, writeNote } from "./cache";
-import { OLDEST_CLI, cliVersion, packageFolder, pluginPins, type PluginPin } from "./pins";
+import { OLDEST_CLI, cliVersion, packageFolder, type PluginPin } from "./pins";
 import { isExecutable, run, which } from "./processes";
 import { PULUMI_DOWNLOADS, canDownloadFrom, mode, rememberReachable } from "./reach";
 import { say, step } from "./steps";
@@ -45,20 +45,20 @@ export async function downloadCli(): Promise<string | undefined> {
     });
 }
 
-/** Whether the official plugins are all here already. */
-export function hasOfficialPlugins(): boolean {
-    return mode() !== "build" && missingPlugins().length === 0;
+/** Whether these official plugins are all here already. */
+export function hasOfficialPlugins(plugins: readonly PluginPin[]): boolean {
+    return mode() !== "build" && missing(plugins).length === 0;
 }
 
-/** Installs the official plugins that are missing; false where that is not possible. */
-export async function installPlugins(cli: string): Promise<boolean> {
+/** Installs those of the official plugins that are missing; false where that is not possible. */
+export async function installPlugins(cli: string, plugins: readonly PluginPin[]): Promise<boolean> {
     if (!(await canDownloadFrom(PULUMI_DOWNLOADS))) {
         return false;
     }
-    const missing = missingPlugins();
-    const titles = missing.map(({ name, version }) => `${name} ${version}`).join(", ");
+    const wanted = missing(plugins);
+    const titles = wanted.map(({ name, version }) => `${name} ${version}`).join(", ");
     const installed = await download(`downloading the Pulumi plugins ${titles}`, async () => {
-        for (const { name, version } of missing) {
+        for (const { name, version } of wanted) {
             await run(cli, ["plugin", "install", "resource", name, `v${version}`], { timeout: PLUGIN_TIME });
         }
         return true;
@@ -66,8 +66,8 @@ export async function installPlugins(cli: string): Promise<boolean> {
     return installed ?? false;
 }
 
-function missingPlugins(): PluginPin[] {
-    return pluginPins().filter(({ name, version }) => {
+function missing(plugins: readonly PluginPin[]): PluginPin[] {
+    return plugins.filter(({ name, version }) => {
         const directory = path.join(userPulumiHome(), "plugins", `resource-${name}-v${version}`);
         // Pulumi marks an installation that was cut short by a file of this name beside the folder.
         return !existsSync(directory) || existsSync(`${directory}.partial`);

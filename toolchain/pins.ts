@@ -5,18 +5,23 @@ import * as path from "node:path";
 /** The project's own folder, where node_modules is. */
 export const PROJECT_ROOT = path.dirname(__dirname);
 
-/** The plugins that the program uses, by the name of their npm package below @pulumi. */
-export const PLUGINS = ["random", "tls", "command"] as const;
+/** The plugins that every stack uses, by the name of their npm package below @pulumi. */
+export const COMMON_PLUGINS = ["random", "tls", "command"] as const;
+
+/** The plugins that a stack uses when it has machines of the kind of the same name. */
+export const MACHINE_PLUGINS = ["openstack"] as const;
+
+export type PluginName = (typeof COMMON_PLUGINS | typeof MACHINE_PLUGINS)[number];
 
 export interface PluginPin {
-    readonly name: (typeof PLUGINS)[number];
+    readonly name: PluginName;
     /** Without a leading v. */
     readonly version: string;
 }
 
-/** The plugins with the versions that the installed SDKs ask for. */
-export function pluginPins(): PluginPin[] {
-    return PLUGINS.map((name) => ({ name, version: installedVersion(`@pulumi/${name}`) }));
+/** Plugins with the versions that the installed SDKs ask for. */
+export function pluginPins(names: readonly PluginName[]): PluginPin[] {
+    return names.map((name) => ({ name, version: installedVersion(`@pulumi/${name}`) }));
 }
 
 /** The version of the Pulumi CLI: the one that the npm package `pulumi` stands for. */
@@ -46,7 +51,8 @@ function installedVersion(name: string): string {
     const manifest = JSON.parse(readFileSync(path.join(packageFolder(name), "package.json"), "utf8")) as {
         version: string;
     };
-    return manifest.version;
+    // The package of openstack writes its own with a leading v.
+    return manifest.version.replace(/^v/u, "");
 }
 
 function moduleVersion(folder: string, module: string): string {

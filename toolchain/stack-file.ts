@@ -1,6 +1,9 @@
 import { isMap, parseDocument, type Document } from "yaml";
 import { Problem } from "./problem";
 
+/** Key of the machines in a stack file. */
+const MACHINES = "harborage:machines";
+
 /** Key of the images in a stack file, see the program's configuration reference. */
 const IMAGES = "harborage:images";
 
@@ -72,6 +75,26 @@ export function ownSecrets(committed: string, generated: string): string[] {
 export function needsImages(committed: string, name: string): boolean {
     const keys = Object.keys(configOf(parse(committed, name)));
     return keys.some((key) => key.startsWith("harborage:")) && !keys.includes(IMAGES);
+}
+
+/** The kinds of the machines that a stack file names, each once. Whether they make sense is for the program to say. */
+export function machineKinds(committed: string, name: string): string[] {
+    const machines = structured(configOf(parse(committed, name))[MACHINES]);
+    const kinds = Object.values(machines ?? {}).map((machine) => (machine as { kind?: unknown } | null)?.kind);
+    return [...new Set(kinds.filter((kind) => typeof kind === "string"))];
+}
+
+/** A value as Pulumi reads it: `config set` writes mappings as JSON in a string. */
+function structured(value: unknown): object | undefined {
+    if (typeof value !== "string") {
+        return typeof value === "object" && value !== null ? value : undefined;
+    }
+    try {
+        const parsed = JSON.parse(value) as unknown;
+        return typeof parsed === "object" && parsed !== null ? parsed : undefined;
+    } catch {
+        return undefined;
+    }
 }
 
 function parse(text: string, name: string): Document {

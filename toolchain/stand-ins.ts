@@ -2,8 +2,8 @@ import { linkSync, copyFileSync, mkdirSync } from "node:fs";
 import * as path from "node:path";
 import { bundle } from "./bundle";
 import { cached, filesBelow, inCache, keyOf } from "./cache";
-import { builtGoTool, goTool, type GoTool } from "./go-tool";
-import { PROJECT_ROOT, cliVersion, pluginPins } from "./pins";
+import { builtGoTool, goTool, keyOfTool, type GoTool } from "./go-tool";
+import { PROJECT_ROOT, cliVersion, type PluginName, type PluginPin } from "./pins";
 import { step } from "./steps";
 
 /** The CLI, built from its Go module. */
@@ -16,35 +16,63 @@ export function hasBuiltCli(): boolean {
     return builtGoTool(cliTool()) !== undefined;
 }
 
-/**
- * A Pulumi home of the toolchain's own, with the stand-in plugins; the user's home is left as it is, so that no other
- * project meets a stand-in.
- */
-export function standInHome(): Promise<string> {
-    return cached(HOMES, homeKey(), (home) =>
-        step("bundling the stand-in plugins", async () => {
-            for (const { name, version } of pluginPins()) {
-                const executable = path.join(
-                    home,
-                    "plugins",
-                    `resource-${name}-v${version}`,
-                    `pulumi-resource-${name}`,
-                );
-                await bundle(path.join(__dirname, "plugins", `${name}.ts`), executable, {});
-            }
-        }),
-    );
+/** The stand-in for a plugin that is not ours to write anew: built from the Go modules of the official one. */
+export function builtPlugin(name: GoPlugin): Promise<string> {
+    return goTool(GO_PLUGINS[name]);
 }
 
-/** Whether the stand-in plugins, as they are now, have been bundled already. */
-export function hasStandInHome(): boolean {
-    return inCache(HOMES, homeKey()) !== undefined;
+/**
+ * A Pulumi home of the toolchain's own, with the stand-ins for these plugins and no others; the user's home is left as
+ * it is, so that no other project meets a stand-in.
+ */
+export function standInHome(plugins: readonly PluginPin[]): Promise<string> {
+    return cached(HOMES, homeKey(plugins), async (home) => {
+        const executable = ({ name, version }: PluginPin): string =>
+            path.join(home, "plugins", `resource-${name}-v${version}`, `pulumi-resource-${name}`);
+        for (const plugin of plugins.filter(isBuilt)) {
+            const built = await builtPlugin(plugin.name);
+            mkdirSync(path.dirname(executable(plugin)), { recursive: true });
+            linkOrCopy(built, executable(plugin));
+        }
+        await step("bundling the stand-in plugins", async () => {
+            for (const plugin of plugins.filter((each) => !isBuilt(each))) {
+                await bundle(path.join(__dirname, "plugins", `${plugin.name}.ts`), executable(plugin), {});
+            }
+        });
+    });
+}
+
+/** Whether that home, with the stand-ins as they are now, has been made already. */
+export function hasStandInHome(plugins: readonly PluginPin[]): boolean {
+    return inCache(HOMES, homeKey(plugins)) !== undefined;
+}
+
+/** What a stand-in is called in the output. */
+export function standInTitle(plugin: PluginPin): string {
+    return `${plugin.name} ${plugin.version}${isBuilt(plugin) ? " built from its Go modules" : ""}`;
 }
 
 const HOMES = "pulumi-home";
 
-function homeKey(): string {
-    return keyOf([JSON.stringify(pluginPins())], sources("plugins"));
+function homeKey(plugins: readonly PluginPin[]): string {
+    const built = plugins.filter(isBuilt).map(({ name }) => keyOfTool(GO_PLUGINS[name]));
+    return keyOf([JSON.stringify(plugins), ...built], sources("plugins"));
+}
+
+const GO_PLUGINS = {
+    openstack: {
+        title: "the openstack plugin",
+        module: "openstack",
+        package: ".",
+        binary: "pulumi-resource-openstack",
+        variables: {},
+    },
+} as const satisfies Partial<Record<PluginName, GoTool>>;
+
+type GoPlugin = keyof typeof GO_PLUGINS;
+
+function isBuilt(plugin: PluginPin): plugin is PluginPin & { readonly name: GoPlugin } {
+    return plugin.name in GO_PLUGINS;
 }
 
 function cliTool(): GoTool {

@@ -95,6 +95,11 @@ export class LocalState {
         }
     }
 
+    /** Names of the plugins that the stack's resources were made with. */
+    get plugins(): readonly string[] {
+        return readCheckpoint(this.#checkpoint)?.plugins ?? [];
+    }
+
     /**
      * Makes sure that Pulumi knows the stack.
      *
@@ -190,12 +195,18 @@ interface Checkpoint {
     readonly salt: string | undefined;
     /** Names of resources with an operation that has not been finished, each with what it was. */
     readonly pending: readonly string[];
+    /** Names of the plugins of all providers, each once. */
+    readonly plugins: readonly string[];
 }
+
+/** The type of a provider is this and the name of its plugin. */
+const PROVIDER = "pulumi:providers:";
 
 /** The parts of a state file (Pulumi's checkpoint, version 3) that matter here; undefined when it cannot be read. */
 export function parseCheckpoint(text: string): Checkpoint | undefined {
     interface Latest {
         readonly secrets_providers?: { readonly state?: { readonly salt?: string } };
+        readonly resources?: readonly { readonly type: string }[];
         readonly pending_operations?: readonly { readonly type: string; readonly resource: { readonly urn: string } }[];
     }
     try {
@@ -203,11 +214,14 @@ export function parseCheckpoint(text: string): Checkpoint | undefined {
         if (checkpoint === undefined) {
             return undefined;
         }
+        const types = (checkpoint.latest?.resources ?? []).map(({ type }) => type);
+        const providers = types.filter((type) => type.startsWith(PROVIDER));
         return {
             salt: checkpoint.latest?.secrets_providers?.state?.salt,
             pending: (checkpoint.latest?.pending_operations ?? []).map(
                 ({ type, resource }) => `${type} ${resource.urn.split("::").at(-1) ?? resource.urn}`,
             ),
+            plugins: [...new Set(providers.map((type) => type.slice(PROVIDER.length)))],
         };
     } catch {
         return undefined;

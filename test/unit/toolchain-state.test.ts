@@ -4,7 +4,13 @@ import { tmpdir } from "node:os";
 import * as path from "node:path";
 import { parse } from "yaml";
 import { parseLock, reasonToRelease, releaseDeadLocks, type Machine } from "../../toolchain/locks";
-import { generateStackFile, needsImages, ownSecrets, type StackFileParts } from "../../toolchain/stack-file";
+import {
+    generateStackFile,
+    machineKinds,
+    needsImages,
+    ownSecrets,
+    type StackFileParts,
+} from "../../toolchain/stack-file";
 import { LocalState, parseCheckpoint } from "../../toolchain/state";
 
 const TAKEN = Date.parse("2026-05-01T12:00:00Z");
@@ -105,6 +111,19 @@ describe("toolchain: the generated stack file", () => {
         });
     });
 
+    it("knows the kinds of the machines, also where `config set` has written them as JSON", () => {
+        const kinds = (machines: string) => machineKinds(`config:\n  harborage:machines: ${machines}\n`, "x");
+        assert.deepEqual(kinds("{a: {kind: local}, b: {kind: openstack, flavor: f}, c: {kind: local}}"), [
+            "local",
+            "openstack",
+        ]);
+        assert.deepEqual(kinds(`'{"a":{"kind":"openstack"}}'`), ["openstack"]);
+        for (const mistake of ["", "3", "[]", "{a: , b: 3, c: {kind: [x]}}", "'{'", "'null'", "{secure: v1:x}"]) {
+            assert.deepEqual(kinds(mistake), [], mistake);
+        }
+        assert.deepEqual(machineKinds("", "x"), []);
+    });
+
     it("says what is wrong with a file that is not a mapping", () => {
         assert.throws(() => generateStackFile({ ...parts, committed: "- 1" }), /Pulumi\.dev\.yaml: expected a mapping/);
         assert.throws(() => generateStackFile({ ...parts, committed: "a: [" }), /Pulumi\.dev\.yaml: /);
@@ -118,17 +137,25 @@ describe("toolchain: the generated stack file", () => {
 });
 
 describe("toolchain: state", () => {
-    it("reads salt and unfinished operations from a state file", () => {
+    it("reads salt, plugins and unfinished operations from a state file", () => {
         const resource = { urn: "urn:pulumi:dev::p::command:local:Command::release" };
         const latest = {
             secrets_providers: { state: { salt: "v1:salt" } },
             pending_operations: [{ type: "creating", resource }],
+            resources: [
+                { type: "pulumi:pulumi:Stack" },
+                { type: "pulumi:providers:openstack" },
+                { type: "pulumi:providers:random" },
+                { type: "pulumi:providers:openstack" },
+                { type: "openstack:compute/instance:Instance" },
+            ],
         };
         assert.deepEqual(parseCheckpoint(JSON.stringify({ checkpoint: { latest } })), {
             salt: "v1:salt",
             pending: ["creating release"],
+            plugins: ["openstack", "random"],
         });
-        assert.deepEqual(parseCheckpoint('{"checkpoint":{}}'), { salt: undefined, pending: [] });
+        assert.deepEqual(parseCheckpoint('{"checkpoint":{}}'), { salt: undefined, pending: [], plugins: [] });
         assert.equal(parseCheckpoint('{"checkpoint":{"la'), undefined);
     });
 
