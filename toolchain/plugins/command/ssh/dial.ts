@@ -46,8 +46,15 @@ function dial(context: Context, what: string, endpoint: Endpoint, login: Login):
 
 async function dialThrough(context: Context, proxy: Client, to: Connection, login: Login): Promise<Client> {
     const stream = await dialWithRetry(context, "Dial from proxy", to.dialErrorLimit, () => forward(proxy, to));
-    // As in the official plugin, the stream is not opened anew: only the first failure says what was wrong.
-    return dialWithRetry(context, "Dial", to.dialErrorLimit, () => handshake(stream, to.user, login, context.signal));
+    let ended = false;
+    return dialWithRetry(context, "Dial", to.dialErrorLimit, async () => {
+        // As in the official plugin, which opens no other stream: it then fails with this, not with the first reason.
+        if (ended) {
+            throw new Error("ssh: handshake failed: EOF");
+        }
+        ended = true;
+        return handshake(stream, to.user, login, context.signal);
+    });
 }
 
 function forward(proxy: Client, { host, port }: Endpoint): Promise<Duplex> {

@@ -47,10 +47,6 @@ export function handshake(stream: Duplex, username: string, login: Login, signal
         return error.message === "Connection lost before handshake" ? "EOF" : errnoText(error);
     };
     return new Promise((resolve, reject) => {
-        if (stream.destroyed) {
-            reject(new Error("ssh: handshake failed: EOF"));
-            return;
-        }
         const client = new Client();
         const fail = (message: string): void => {
             signal.removeEventListener("abort", aborted);
