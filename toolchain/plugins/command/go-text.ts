@@ -71,6 +71,14 @@ const ERRORS: Readonly<Record<string, string>> = {
     E2BIG: "argument list too long",
     EAGAIN: "resource temporarily unavailable",
     ENOMEM: "cannot allocate memory",
+    ECONNREFUSED: "connection refused",
+    ECONNRESET: "connection reset by peer",
+    EHOSTUNREACH: "no route to host",
+    ENETUNREACH: "network is unreachable",
+    ENOTFOUND: "no such host",
+    ENOTSOCK: "socket operation on non-socket",
+    EPIPE: "broken pipe",
+    ETIMEDOUT: "connection timed out",
 };
 
 /** A system error's text, as syscall.Errno prints it. */

@@ -22,7 +22,12 @@ function compare(path: Path, old: Value | undefined, now: Value | undefined, int
     } else if (now === undefined || now === null) {
         into.set(pathText(path), "delete");
     } else if (isSecret(old) && isSecret(now)) {
-        compare(path, old["value"], now["value"], into);
+        // The inside of a secret is not shown, not even by the names of what changed in it.
+        const inside = new Map<string, ChangeKind>();
+        compare(path, old["value"], now["value"], inside);
+        if (inside.size > 0) {
+            into.set(pathText(path), "update");
+        }
     } else if (isSecret(old) || isSecret(now) || isUnknown(old) || isUnknown(now)) {
         into.set(pathText(path), "update");
     } else if (Array.isArray(old) && Array.isArray(now)) {

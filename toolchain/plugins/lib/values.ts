@@ -40,6 +40,11 @@ export function secret(value: Value): Value {
     return isSecret(value) ? value : { [SIGNATURE]: SECRET_SIGNATURE, value };
 }
 
+/** A value that is known only after the update, and will be secret then. */
+export function unknownSecret(): Value {
+    return { [SIGNATURE]: OUTPUT_SIGNATURE, secret: true };
+}
+
 export function isUnknown(value: Value | undefined): boolean {
     return (
         (typeof value === "string" && UNKNOWNS.has(value)) ||
