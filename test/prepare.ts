@@ -5,8 +5,19 @@
 import { ensureComposePlugin } from "../toolchain/compose-plugin";
 import { localEngine } from "../toolchain/engine";
 import { standInImages } from "../toolchain/images/build";
+import { SshMachine } from "./support/ssh-machine";
+import { machineRoot } from "./support/ssh-machine/root";
 
-Promise.all([localEngine(true), standInImages(), ensureComposePlugin()]).catch((error: unknown) => {
-    console.error(error instanceof Error ? error.message : error);
-    process.exitCode = 1;
-});
+/** What the machines start from that tests reach by SSH. */
+async function ensureMachineRoots(): Promise<void> {
+    if (await SshMachine.possible()) {
+        await Promise.all([machineRoot(false), machineRoot(true)]);
+    }
+}
+
+Promise.all([localEngine(true), standInImages(), ensureComposePlugin(), ensureMachineRoots()]).catch(
+    (error: unknown) => {
+        console.error(error instanceof Error ? error.message : error);
+        process.exitCode = 1;
+    },
+);

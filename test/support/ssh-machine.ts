@@ -14,13 +14,16 @@ import { join, resolve } from "node:path";
 import { utils } from "ssh2";
 import { isAlive } from "../../toolchain/cache";
 import { findRelease } from "../../toolchain/images/root-fs";
-import { attempt, run, start, until, type Ran, type RunOptions, type Running } from "./processes";
+import { attempt, run, start, until, type Running } from "./processes";
 import { PackageProxy } from "./ssh-machine/package-proxy";
 import { machineRoot } from "./ssh-machine/root";
 import { DIES_WITH_PARENT, Switch } from "./ssh-machine/switch";
+import { firstProcess, TestMachine } from "./test-machine";
 
-const scripts = resolve(__dirname, "../../components/machines/scripts");
 const bootScript = join(__dirname, "ssh-machine/boot.sh");
+
+/** Capabilities, for setpriv, that would reach out of a machine: clock and modules are the kernel's. */
+const FORBIDDEN = "-sys_time,-sys_module";
 
 /** A pair of SSH keys (Ed25519). */
 export interface SshKey {
@@ -42,6 +45,13 @@ export interface SshMachineOptions {
     /** Whether apt gets packages, by a proxy on this machine ({@link SshMachine.packageProxy}). Default: false. */
     readonly packages?: boolean;
     /** Default: a new one. */
+    readonly hostKey?: SshKey;
+}
+
+export interface RebuildOptions {
+    /** Whether what is on the disks that were added stays. Default: true. */
+    readonly keepDisks?: boolean;
+    /** Default: the one that it had. */
     readonly hostKey?: SshKey;
 }
 
@@ -72,11 +82,9 @@ const cgroupOf = (pid: number, name: string) => `harborage-machine-${pid}-${name
  *
  * Machines of one process are on one switch with this machine, and reach nothing else. They end when the process does.
  */
-export class SshMachine {
+export class SshMachine extends TestMachine {
     /** Where the machine is reached from this one and from its like; sshd listens on port 22. */
     readonly address: string;
-    /** The public host key as in authorized_keys: `ssh-ed25519 AAAA…`. */
-    readonly hostKey: string;
     /** For `Acquire::http::Proxy`: `http://ADDRESS:PORT`. It forwards to the package sources of this machine only. */
     readonly packageProxy: string;
 
@@ -95,13 +103,13 @@ export class SshMachine {
         private readonly number: number,
         private readonly site: Site,
         private readonly root: string,
-        private readonly key: SshKey,
+        private key: SshKey,
         private readonly options: SshMachineOptions,
     ) {
+        super();
         this.folder = join(resolve(folder), name);
         this.cgroup = cgroupOf(process.pid, name);
         this.address = site.switch.address(number);
-        this.hostKey = key.public;
         this.packageProxy = site.proxy.url;
     }
 
@@ -146,16 +154,15 @@ export class SshMachine {
         machines.set(number, machine);
         mkdirSync(notes(process.pid), { recursive: true });
         writeFileSync(join(notes(process.pid), name), machine.folder);
-        machine.format();
+        await machine.format();
         return machine;
     }
 
     /** Makes the machine's files those of one that has never run. */
-    private format(): void {
-        for (const part of ["upper", "work", "docker", "root", "seed"]) {
-            rmSync(join(this.folder, part), { recursive: true, force: true });
-            mkdirSync(join(this.folder, part), { recursive: true });
-        }
+    private async format(): Promise<void> {
+        const parts = ["upper", "work", "docker", "root", "seed"].map((part) => join(this.folder, part));
+        await run("rm", ["-rf", ...parts]);
+        await run("mkdir", ["-p", ...parts]);
         const seed = (file: string, content: string, mode = 0o644) =>
             writeFileSync(join(this.folder, "seed", file), `${content}\n`, { mode });
         seed("host_key", this.key.private.trimEnd(), 0o600);
@@ -170,6 +177,11 @@ export class SshMachine {
         writeFileSync(this.logFile, "", { flag: "a" });
     }
 
+    /** The public host key as in authorized_keys: `ssh-ed25519 AAAA…`. */
+    get hostKey(): string {
+        return this.key.public;
+    }
+
     /** Outside of the machine's own files, so that it outlives them. */
     private get logFile(): string {
         return join(this.folder, "logins.log");
@@ -179,9 +191,8 @@ export class SshMachine {
     async boot(): Promise<void> {
         const { folder, root, cgroup, name, address, site } = this;
         const network = `${address}/${site.switch.prefixLength}`;
-        this.init = start("setpriv", [...DIES_WITH_PARENT, "bash", bootScript, folder, root, cgroup, name, network], {
-            seconds: 86400,
-        });
+        const command = ["bash", bootScript, folder, root, cgroup, name, network, FORBIDDEN];
+        this.init = start("setpriv", [...DIES_WITH_PARENT, ...command], { seconds: 86400 });
         const { init } = this;
         const says = (word: string) =>
             until(`${name} has ${word}`, 30, () => {
@@ -191,7 +202,7 @@ export class SshMachine {
                 return init.output().includes(`${word}\n`);
             });
         await says("mounted");
-        this.pid = Number(readFileSync(`/proc/${init.pid}/task/${init.pid}/children`, "utf8"));
+        this.pid = firstProcess(init.pid) ?? 0;
         for (const disk of this.disks) {
             await this.attach(disk);
         }
@@ -209,7 +220,7 @@ export class SshMachine {
         this.init = undefined;
         this.pid = 0;
         await until(`${this.name} is off`, 30, async () => !(await this.site.switch.isPluggedIn(this.number)));
-        await until(`the disks of ${this.name} are free`, 30, async () => (await this.loops()) === "");
+        await until(`the disks of ${this.name} are free`, 30, async () => !(await this.hasLoops()));
         await removeCgroup(this.cgroup);
     }
 
@@ -219,21 +230,15 @@ export class SshMachine {
         await this.boot();
     }
 
-    /**
-     * Puts a fresh system in its place, as a cloud does: address, host key and disks are the same, all else is new. It is
-     * on afterwards.
-     *
-     * @param keepDisks whether what is on the disks that were added stays. Default: true
-     */
-    async rebuild({ keepDisks = true } = {}): Promise<void> {
+    /** Puts a fresh system in its place, as a cloud does, at the same address; it is on afterwards. */
+    async rebuild({ keepDisks = true, hostKey = this.key }: RebuildOptions = {}): Promise<void> {
         await this.cutPower();
-        this.format();
-        if (!keepDisks) {
-            for (const disk of this.disks) {
-                const { size } = statSync(this.image(disk));
-                truncateSync(this.image(disk), 0);
-                truncateSync(this.image(disk), size);
-            }
+        this.key = hostKey;
+        await this.format();
+        for (const disk of keepDisks ? [] : this.disks) {
+            const { size } = statSync(this.image(disk));
+            truncateSync(this.image(disk), 0);
+            truncateSync(this.image(disk), size);
         }
         await this.boot();
     }
@@ -253,56 +258,22 @@ export class SshMachine {
         }
     }
 
-    /** Runs a program on it as root, without SSH and without this process's environment; its exit code is for the caller. */
-    attempt(command: string, args: readonly string[] = [], options?: RunOptions): Promise<Ran> {
-        const [program = "", ...words] = [...this.wrapper(), command, ...args];
-        return attempt(program, words, options);
-    }
-
-    /** As {@link attempt}, of a program that has to succeed; gives its standard output. */
-    run(command: string, args: readonly string[] = [], options?: RunOptions): Promise<string> {
-        const [program = "", ...words] = [...this.wrapper(), command, ...args];
-        return run(program, words, options);
-    }
-
-    /** Runs a bash script on it that ends at the first failure; gives its standard output. */
-    script(...lines: readonly string[]): Promise<string> {
-        return this.run("bash", ["-euo", "pipefail", "-c", lines.join("\n")]);
-    }
-
-    /** Lines that `docker` writes on the machine. */
-    async docker(...args: readonly string[]): Promise<string[]> {
-        return (await this.run("docker", args)).split("\n").filter((line) => line !== "");
-    }
-
-    /** Starts Docker in the way that `up` does. */
-    async startDocker(): Promise<void> {
-        const script = ["lib.sh", "baseline.sh"].map((name) => readFileSync(join(scripts, name), "utf8"));
-        await this.run("bash", ["-s"], { input: [...script, "ensure_docker"].join("\n") });
-    }
-
-    /** Ends Docker, as a service manager does, with every container. */
-    async stopDocker(): Promise<void> {
-        await this.script("kill $(cat /run/docker.pid)");
-        await until("Docker has ended", 60, async () => (await this.attempt("pgrep", ["-x", "dockerd"])).code !== 0);
-    }
-
-    /** What runs a program of this machine in the network of that one, for example skopeo. */
+    /** What runs a program of the machine that this process is on in the network of that one, see {@link Skopeo}. */
     networkWrapper(): string[] {
         return ["nsenter", `--net=/proc/${this.running()}/ns/net`];
     }
 
-    private wrapper(): string[] {
+    protected override enter(): string[] {
         // What is started from outside is held in by the same limits as what the machine starts.
-        const join = 'for group in $0; do echo $$ >"$group/cgroup.procs"; done; exec "$@"';
+        const enterGroups = 'for group in $0; do echo $$ >"$group/cgroup.procs"; done; exec "$@"';
         const groups = cgroupFolders(this.cgroup).map((folder) =>
             existsSync(`${folder}/init`) ? `${folder}/init` : folder,
         );
         const enter = ["nsenter", "--target", String(this.running()), "--all", "--root", "--wd"];
-        const limits = ["setpriv", "--bounding-set", "-sys_time,-sys_module"];
+        const limits = ["setpriv", "--bounding-set", FORBIDDEN];
         const path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
         const environment = ["env", "-i", `PATH=${path}`, "HOME=/root", "LANG=C.UTF-8"];
-        return ["sh", "-c", join, groups.join(" "), ...limits, ...enter, ...environment];
+        return ["sh", "-c", enterGroups, groups.join(" "), ...limits, ...enter, ...environment];
     }
 
     private running(): number {
@@ -344,14 +315,10 @@ export class SshMachine {
         return join(this.folder, "disks", `${disk}.img`);
     }
 
-    /** The loop devices of all disks, a line each. */
-    private loops(): Promise<string> {
-        return run("losetup", ["--noheadings", "--list", "--output", "NAME,BACK-FILE"]).then((list) =>
-            list
-                .split("\n")
-                .filter((line) => line.includes(join(this.folder, "disks")))
-                .join("\n"),
-        );
+    /** Whether a disk of it is a device of this machine. */
+    private async hasLoops(): Promise<boolean> {
+        const files = await run("losetup", ["--list", "--noheadings", "--output", "BACK-FILE"]);
+        return files.includes(join(this.folder, "disks/"));
     }
 
     /** Its process on the machine holds the device, which the kernel takes away when nobody holds it any more. */
@@ -370,8 +337,6 @@ export class SshMachine {
             until(`${this.name} has ${disk}`, 30, () => holder.output().includes("attached\n")),
             holder.done.then(({ output }) => Promise.reject(new Error(`${this.name} gets no ${disk}: ${output}`))),
         ]);
-        // It ends with the machine.
-        holder.done.catch(() => undefined);
     }
 }
 

@@ -1,14 +1,12 @@
 #!/usr/bin/env bash
-# boot.sh FOLDER ROOT CGROUP NAME ADDRESS
+# boot.sh FOLDER ROOT CGROUP NAME ADDRESS FORBIDDEN
 # Becomes the first process of a test machine: files are ROOT's with FOLDER/upper over it, everything else is its own.
 # It says "mounted" when it has its files, waits for eth0, and says "booted" when sshd runs.
-#   FOLDER   upper, work, root, docker, logins.log; seed, which is taken in at the first boot
-#   CGROUP   name of the cgroups that it lives in
-#   ADDRESS  with the length of the prefix
+#   FOLDER     upper, work, root, docker, logins.log; seed, which is taken in at the first boot
+#   CGROUP     name of the cgroups that it lives in
+#   ADDRESS    with the length of the prefix
+#   FORBIDDEN  capabilities that nobody on it has, for setpriv
 set -euo pipefail
-
-# What would reach out of the machine: the clock and the modules are the kernel's.
-readonly forbidden=-sys_time,-sys_module
 
 cgroup_mounts() {
     awk '$3 == "cgroup" || $3 == "cgroup2" { print $2 }' /proc/self/mounts
@@ -16,17 +14,32 @@ cgroup_mounts() {
 
 # In the namespaces of the test.
 enter() {
-    local mount
+    local mount set
     for mount in $(cgroup_mounts); do
         mkdir -p "$mount/$cgroup"
-        # An empty set takes no process.
-        for set in cpus mems; do
-            [[ ! -e $mount/$cgroup/cpuset.$set || -e $mount/cgroup.controllers ]] || cat "$mount/cpuset.$set" >"$mount/$cgroup/cpuset.$set"
-        done
+        # Of version 1, where an empty set takes no process.
+        if [[ $mount == */cpuset ]]; then
+            for set in cpuset.cpus cpuset.mems; do
+                cat "$mount/$set" >"$mount/$cgroup/$set"
+            done
+        fi
         echo $$ >"$mount/$cgroup/cgroup.procs"
     done
-    exec setpriv --bounding-set "$forbidden" unshare --mount --net --uts --ipc --cgroup --pid --fork --kill-child \
-        bash "$0" inside "$@"
+    exec setpriv --bounding-set "$forbidden" unshare --cgroup bash "$0" fork "$@"
+}
+
+# In the cgroup that the machine takes for the root of all.
+fork() {
+    local top=/sys/fs/cgroup/$cgroup controller
+    if [[ -e $top/cgroup.controllers ]]; then
+        # Only a group without processes can hand controllers on to the groups below it.
+        mkdir -p "$top/init"
+        echo $$ >"$top/init/cgroup.procs"
+        for controller in $(<"$top/cgroup.controllers"); do
+            echo "+$controller" >"$top/cgroup.subtree_control"
+        done
+    fi
+    exec unshare --mount --net --uts --ipc --pid --fork --kill-child bash "$0" inside "$@"
 }
 
 # In namespaces of its own.
@@ -65,10 +78,6 @@ mount_sys() {
     done
     if [[ -e /sys/fs/cgroup/cgroup.controllers ]]; then
         mount --bind "/sys/fs/cgroup/$cgroup" "$root/sys/fs/cgroup"
-        # Only a group without processes can hand controllers on to the groups below it.
-        mkdir -p "$root/sys/fs/cgroup/init"
-        echo 1 >"$root/sys/fs/cgroup/init/cgroup.procs"
-        sed 's/\(^\| \)/ +/g' "$root/sys/fs/cgroup/cgroup.controllers" >"$root/sys/fs/cgroup/cgroup.subtree_control"
     fi
     # These settings are not of a namespace: what is written to them goes to a copy. Others cannot be written.
     local area
@@ -85,10 +94,11 @@ mount_sys() {
 mount_dev() {
     local dev=$root/dev node
     mount -t tmpfs -o mode=755 tmpfs "$dev"
-    for node in null:1:3 zero:1:5 full:1:7 random:1:8 urandom:1:9 tty:5:0 fuse:10:229 loop-control:10:237; do
+    for node in null:1:3 zero:1:5 full:1:7 random:1:8 urandom:1:9 tty:5:0 fuse:10:229; do
         IFS=: read -r node major minor <<<"$node"
         mknod --mode 666 "$dev/$node" c "$major" "$minor"
     done
+    mknod --mode 600 "$dev/loop-control" c 10 237
     mkdir "$dev/pts" "$dev/shm" "$dev/mqueue"
     mount -t devpts -o newinstance,ptmxmode=666,mode=620,gid=5 devpts "$dev/pts"
     mount -t tmpfs -o mode=1777 tmpfs "$dev/shm"
@@ -122,6 +132,8 @@ run_machine() {
     rmdir /run/old
     echo mounted
     until [[ -e /sys/class/net/eth0 ]]; do sleep 0.02; done
+    # As every system does when it starts; what fails is for its users to find.
+    mount --all || true
     ip link set lo up
     ip address add "$address" dev eth0
     ip link set eth0 up
@@ -135,10 +147,12 @@ run_machine() {
 }
 
 stage=enter
-if [[ $1 == inside ]]; then
-    stage=inside
-    shift
-fi
-folder=$1 base=$2 cgroup=$3 name=$4 address=$5
+case $1 in
+    fork | inside)
+        stage=$1
+        shift
+        ;;
+esac
+folder=$1 base=$2 cgroup=$3 name=$4 address=$5 forbidden=$6
 root=$folder/root
 "$stage" "$@"

@@ -15,9 +15,13 @@ export class Switch {
     ) {}
 
     static async open(): Promise<Switch> {
-        const holder = start("setpriv", [...DIES_WITH_PARENT, "unshare", "--net", "sh", "-c", "echo up; exec sleep 86400"], {
-            seconds: 86400,
-        });
+        const holder = start(
+            "setpriv",
+            [...DIES_WITH_PARENT, "unshare", "--net", "sh", "-c", "echo up; exec sleep 86400"],
+            {
+                seconds: 86400,
+            },
+        );
         await until("the namespace of the switch is there", 10, () => holder.output().includes("up"));
         const { pid } = holder;
         const index = await take(pid);
