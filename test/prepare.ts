@@ -7,6 +7,15 @@ import { localEngine } from "../toolchain/engine";
 import { standInImages } from "../toolchain/images/build";
 import { COMMON_PLUGINS } from "../toolchain/pins";
 import { builtPlugin } from "../toolchain/stand-ins";
+import { SshMachine } from "./support/ssh-machine";
+import { machineRoot } from "./support/ssh-machine/root";
+
+/** What the machines start from that tests reach by SSH. */
+async function ensureMachineRoots(): Promise<void> {
+    if (await SshMachine.possible()) {
+        await Promise.all([machineRoot(false), machineRoot(true)]);
+    }
+}
 
 Promise.all([
     localEngine(COMMON_PLUGINS),
@@ -14,6 +23,7 @@ Promise.all([
     ensureComposePlugin(),
     // Its tests take the stand-in also where the official plugin can be had.
     builtPlugin("openstack"),
+    ensureMachineRoots(),
 ]).catch((error: unknown) => {
     console.error(error instanceof Error ? error.message : error);
     process.exitCode = 1;

@@ -97,7 +97,7 @@ describe("the life of a registry on a machine", function () {
             this.skip();
         }
         stack = await TestStack.make("life");
-        machine = new Machine(join(stack.folder, "box"));
+        machine = await Machine.make(join(stack.folder, "box"));
         site = await closedSite(stack.folder);
         write(1, false);
         // Gets what is missing from the net, which the machine does not reach.
@@ -111,7 +111,7 @@ describe("the life of a registry on a machine", function () {
 
     after(async () => {
         if (stack !== undefined) {
-            await machine.cutPower();
+            await machine.close();
             await stack.cleanUp();
         }
     });

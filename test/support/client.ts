@@ -159,6 +159,8 @@ export class Skopeo {
     constructor(
         readonly folder: string,
         readonly certificates?: string,
+        /** A program that runs skopeo, with its arguments. Default: none. */
+        private readonly wrapper: readonly string[] = [],
     ) {
         mkdirSync(folder, { recursive: true });
         this.authFile = join(folder, "auth.json");
@@ -167,7 +169,9 @@ export class Skopeo {
     }
 
     private run(command: string, args: readonly string[], input = ""): Promise<Ran> {
-        return attempt("skopeo", ["--policy", join(this.folder, "policy.json"), command, ...args], { input });
+        const skopeo = ["skopeo", "--policy", join(this.folder, "policy.json"), command, ...args];
+        const [program = "", ...words] = [...this.wrapper, ...skopeo];
+        return attempt(program, words, { input });
     }
 
     private trust(option: string): string[] {

@@ -5,7 +5,7 @@ import { Problem } from "../problem";
 import { run, which } from "../processes";
 import { step } from "../steps";
 import { EPOCH } from "./archive";
-import { distributionMirror, parseListFile, parseSourcesFile } from "./apt-sources";
+import { distributionMirror, parseListFile, parseSourcesFile, type AptSource } from "./apt-sources";
 
 /** What the nginx image is made of; busybox is there for the registry image, which has no packages of its own. */
 const PACKAGES = ["nginx-light", "curl", "ca-certificates", "busybox-static"];
@@ -18,7 +18,8 @@ const EXCLUDED = ["man", "locale", "doc", "info", "i18n", "groff", "help"].map(
 /** Which release the images are made of: Debian's for which FACTS of nginx and busybox are known, else the machine's own. */
 const DEBIAN_RELEASE = "trixie";
 
-interface Release {
+/** A release of Debian or Ubuntu, as mmdebstrap is told it. */
+export interface Release {
     readonly suite: string;
     readonly components: string;
     readonly mirror: string;
@@ -77,7 +78,12 @@ export function packageVersion(status: string, name: string): string | undefined
     return /^Version: (.*)$/mu.exec(paragraph ?? "")?.[1];
 }
 
-function findRelease(): Release {
+/**
+ * The release to make root file systems of.
+ *
+ * @throws Problem where the machine runs another distribution, or its sources name no mirror
+ */
+export function findRelease(): Release {
     const os = existsSync("/etc/os-release") ? readFileSync("/etc/os-release", "utf8") : "";
     const value = (name: string): string => new RegExp(`^${name}="?([^"\\n]*)"?$`, "mu").exec(os)?.[1] ?? "";
     const ubuntu = value("ID") === "ubuntu";
@@ -95,7 +101,8 @@ function findRelease(): Release {
         : { suite: DEBIAN_RELEASE, components: "main", mirror };
 }
 
-function aptSources() {
+/** Every place that this machine's apt takes packages from. */
+export function aptSources(): AptSource[] {
     const directory = "/etc/apt/sources.list.d";
     const files = existsSync(directory)
         ? readdirSync(directory)
@@ -108,7 +115,7 @@ function aptSources() {
     });
 }
 
-async function ensureMmdebstrap(): Promise<void> {
+export async function ensureMmdebstrap(): Promise<void> {
     if (which("mmdebstrap") !== undefined) {
         return;
     }
