@@ -155,11 +155,11 @@ export class Skopeo {
     /**
      * @param folder  for its files; made when it is not there
      * @param certificates the folder with the CA to trust, or undefined for what the system trusts
+     * @param wrapper a program that runs skopeo, with its arguments. Default: none
      */
     constructor(
         readonly folder: string,
         readonly certificates?: string,
-        /** A program that runs skopeo, with its arguments. Default: none. */
         private readonly wrapper: readonly string[] = [],
     ) {
         mkdirSync(folder, { recursive: true });

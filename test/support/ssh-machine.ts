@@ -71,7 +71,10 @@ const cgroupOf = (pid: number, name: string) => `harborage-machine-${pid}-${name
 
 /**
  * A machine on this machine that is reached by SSH: files, processes, network, host name and control groups of its own, in
- * namespaces. The kernel is shared, and with it the clock, which it cannot set. There is no service manager; it starts sshd.
+ * namespaces. There is no service manager: at boot it mounts what is in fstab and starts sshd.
+ *
+ * The kernel is shared. The clock and `kernel.*` cannot be set, `vm.*` and `fs.*` are a copy without effect, and lsblk shows
+ * disks of this machine, which have no device there. Loop devices cannot be made; {@link addDisk} gives disks.
  *
  * ```ts
  * const box = await SshMachine.make(stack.folder, "box", { authorizedKey: key.public });

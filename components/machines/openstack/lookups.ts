@@ -5,8 +5,8 @@ import type { CloudPlan, MachinePlan, OpenstackMachinePlan } from "../../../conf
 /** What the stack file names, as the cloud has it. */
 export interface Found {
     /** Ids by name. */
-    readonly images: ReadonlyMap<string, string>;
-    readonly flavors: ReadonlyMap<string, string>;
+    readonly images: Readonly<Record<string, string>>;
+    readonly flavors: Readonly<Record<string, string>>;
     /** Absent for a network of the stack's own. */
     readonly network?: { readonly id: string; readonly subnetId: string };
     /** Absent where no machine has a floating IP. */
@@ -42,11 +42,20 @@ async function named<T>(path: string, what: string, name: string, question: Prom
     }
 }
 
+/** The cloud does not answer at all: it cannot be found, or does not let us in. */
+function refusal(reason: unknown): string {
+    const text = (reason instanceof Error ? reason.message : String(reason))
+        .replace(/^invocation of \S+ returned an error: (?:\d+ errors? occurred:)?/, "")
+        .replace(/\s*\n\s*/g, " ")
+        .trim();
+    return `${prefix}openstack.auth: OpenStack cannot be used: ${text}; expected a login in the OS_* variables (. openrc), in clouds.yaml with OS_CLOUD, or here`;
+}
+
 /** Waits for every answer, so that all mistakes are told at once. */
 async function settle(questions: readonly Promise<unknown>[]): Promise<void> {
     const results = await Promise.allSettled(questions);
     const reasons = results.flatMap((result): unknown[] => (result.status === "rejected" ? [result.reason] : []));
-    const wrong = reasons.filter((reason) => reason instanceof Wrong);
+    const wrong = reasons.map((reason) => (reason instanceof Wrong ? reason : new Wrong(refusal(reason))));
     if (wrong.length > 0) {
         throw new pulumi.RunError(
             `nothing was changed:\n${[...new Set(wrong.map(({ message }) => message))].join("\n")}`,
@@ -109,8 +118,8 @@ export async function lookUp(
     await settle([...images, ...flavors, inside, outside]);
     const [foundInside, foundOutside] = [await inside, await outside];
     return {
-        images: new Map(await Promise.all(images)),
-        flavors: new Map(await Promise.all(flavors)),
+        images: Object.fromEntries(await Promise.all(images)),
+        flavors: Object.fromEntries(await Promise.all(flavors)),
         ...(foundInside === undefined ? {} : { network: foundInside }),
         ...(foundOutside === undefined ? {} : { externalNetworkId: foundOutside.id }),
     };

@@ -60,7 +60,7 @@ export class OpenstackMachine extends pulumi.ComponentResource implements Machin
             name,
             {
                 name: fullName,
-                flavorId: cloud.found.apply(({ flavors }) => flavors.get(place.flavor) ?? ""),
+                flavorId: cloud.found.apply(({ flavors }) => flavors[place.flavor] ?? ""),
                 ...this.bootFrom(args),
                 keyPair: cloud.keypair,
                 networks: [{ port: port.id }],
@@ -134,7 +134,7 @@ export class OpenstackMachine extends pulumi.ComponentResource implements Machin
     }
 
     private bootFrom({ cloud, place }: OpenstackMachineArgs) {
-        const imageId = cloud.found.apply(({ images }) => images.get(place.image) ?? "");
+        const imageId = cloud.found.apply(({ images }) => images[place.image] ?? "");
         const { bootVolume } = place;
         return bootVolume === undefined
             ? { imageId }

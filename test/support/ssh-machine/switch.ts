@@ -10,6 +10,8 @@ import { run, start, until, type Running } from "../processes";
 export class Switch {
     private constructor(
         private readonly holder: Running,
+        /** This machine's end. */
+        private readonly link: string,
         /** The first three numbers of every address, for example `198.18.7`. */
         private readonly prefix: string,
     ) {}
@@ -25,6 +27,7 @@ export class Switch {
         await until("the namespace of the switch is there", 10, () => holder.output().includes("up"));
         const { pid } = holder;
         const index = await take(pid);
+        const link = linkName(index);
         const prefix = `198.${18 + (index >> 8)}.${index & 255}`;
         const bridge = [
             "ip link add name bridge0 type bridge",
@@ -34,9 +37,9 @@ export class Switch {
             "for f in /proc/sys/net/bridge/bridge-nf-call-*; do [ ! -e $f ] || echo 0 >$f; done",
         ];
         await run("nsenter", [`--net=/proc/${pid}/ns/net`, "sh", "-ec", bridge.join("\n")]);
-        await run("ip", ["address", "add", `${prefix}.1/24`, "dev", linkName(index)]);
-        await run("ip", ["link", "set", linkName(index), "up"]);
-        return new Switch(holder, prefix);
+        await run("ip", ["address", "add", `${prefix}.1/24`, "dev", link]);
+        await run("ip", ["link", "set", link, "up"]);
+        return new Switch(holder, link, prefix);
     }
 
     /** The length of the network's prefix. */
@@ -76,6 +79,8 @@ export class Switch {
     }
 
     async close(): Promise<void> {
+        // It would go with the namespace, but some time later.
+        await run("ip", ["link", "delete", this.link]);
         this.holder.kill("SIGKILL");
         await this.holder.done;
     }
