@@ -63,6 +63,16 @@ async function settle(questions: readonly Promise<unknown>[]): Promise<void> {
     }
 }
 
+/** Asks for each name once. */
+function once<T>(ask: (name: string) => Promise<T>): (name: string) => Promise<T> {
+    const asked = new Map<string, Promise<T>>();
+    return (name) => {
+        const question = asked.get(name) ?? ask(name);
+        asked.set(name, question);
+        return question;
+    };
+}
+
 type Vm = MachinePlan & { readonly place: OpenstackMachinePlan };
 
 const isVm = (machine: MachinePlan): machine is Vm => machine.place.kind === "openstack";
@@ -91,14 +101,14 @@ export async function lookUp(
     options: pulumi.InvokeOptions,
 ): Promise<Found> {
     const vms = machines.filter(isVm);
+    const getImage = once((name) => openstack.images.getImage({ name, mostRecent: true }, options));
+    const getFlavor = once((name) => openstack.compute.getFlavor({ name }, options));
     const images = vms.map(async ({ name, place: { image } }): Promise<[string, string]> => {
-        const question = openstack.images.getImage({ name: image, mostRecent: true }, options);
-        return [image, (await named(`machines.${name}.image`, "image", image, question)).id];
+        return [image, (await named(`machines.${name}.image`, "image", image, getImage(image))).id];
     });
     const flavors = vms.map(async ({ name, place }): Promise<[string, string]> => {
         const path = `machines.${name}.flavor`;
-        const question = openstack.compute.getFlavor({ name: place.flavor }, options);
-        const flavor = await named(path, "flavor", place.flavor, question);
+        const flavor = await named(path, "flavor", place.flavor, getFlavor(place.flavor));
         checkFlavor(path, place.flavor, flavor, place);
         return [place.flavor, flavor.id];
     });
