@@ -28,6 +28,8 @@ export async function bundle(
             platform: "node",
             target: "node20",
             legalComments: "none",
+            // ssh2 is faster with native modules and works without them; built for one machine's Node, they stay out.
+            external: ["*.node", "cpu-features"],
             logLevel: "silent",
             define: Object.fromEntries(Object.entries(defines).map(([name, value]) => [name, JSON.stringify(value)])),
         });
