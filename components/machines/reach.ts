@@ -96,7 +96,7 @@ function endpoint({ host, port = 22 }: Connection): string {
 /** Logs in, directly or through a client that is logged in elsewhere. */
 async function logIn(path: string, connection: Connection, through?: Client): Promise<Client> {
     // Loaded here and not at the top: a run that changes nothing on a machine does not need it.
-    const { Client: SshClient, utils } = await import("ssh2");
+    const { Client: SshClient, utils } = (await import("ssh2")).default;
     const { host, port = 22, user = "root", hostKey, privateKey } = connection;
     const pinned = hostKey === undefined ? undefined : utils.parseKey(hostKey);
     if (pinned instanceof Error) {

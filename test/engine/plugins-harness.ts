@@ -107,7 +107,9 @@ export class PluginProcess {
             child.once("error", reject);
             child.once("exit", (code) => reject(new Error(`the plugin ${name} ended with ${code} before it served`)));
         });
-        const client = new ResourceProviderClient(`127.0.0.1:${port}`, grpc.credentials.createInsecure());
+        const client = new ResourceProviderClient(`127.0.0.1:${port}`, grpc.credentials.createInsecure(), {
+            "grpc.max_receive_message_length": -1,
+        });
         const plugin = new PluginProcess(name, child, engine, client);
         await plugin.configure();
         return plugin;

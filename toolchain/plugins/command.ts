@@ -1,3 +1,4 @@
+import { copyToRemote } from "./command/copy-to-remote";
 import { localCommand } from "./command/local-command";
 import { remoteCommand } from "./command/remote-command";
 import { serve } from "./lib/main";
@@ -6,5 +7,9 @@ serve({
     name: "command",
     version: "1.2.1",
     acceptSecrets: true,
-    resources: { "command:local:Command": localCommand, "command:remote:Command": remoteCommand },
+    resources: {
+        "command:local:Command": localCommand,
+        "command:remote:Command": remoteCommand,
+        "command:remote:CopyToRemote": copyToRemote,
+    },
 });

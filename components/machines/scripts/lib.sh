@@ -153,7 +153,7 @@ ensure_docker() {
     can_install || fail "Docker does not answer; start it and run again"
     if ! command -v dockerd >/dev/null; then
         say "installing Docker"
-        install_packages docker.io
+        install_engine docker.io
         hash -r
     fi
     docker_answers || start_docker
@@ -179,6 +179,13 @@ apt_update() {
 install_packages() {
     apt_update
     apt_get install --yes --no-install-recommends "$@" || fail "apt-get could not install $*"
+}
+
+# install_engine PACKAGE...: Docker Engine, with its client where that is a package of its own (Debian 13).
+install_engine() {
+    apt_update
+    if apt-cache show docker-cli >/dev/null 2>&1; then set -- "$@" docker-cli; fi
+    install_packages "$@"
 }
 
 # Quiet, unless it fails. What it starts must not hold the lock.

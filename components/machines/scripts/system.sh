@@ -231,7 +231,11 @@ install_docker() {
     if ! command -v dockerd >/dev/null; then
         say "installing Docker"
         package=$(docker_package)
-        install_packages "$package"
+        if [[ $package == docker-ce* ]]; then
+            install_packages "$package" docker-ce-cli containerd.io docker-compose-plugin
+        else
+            install_engine "$package"
+        fi
         hash -r
     elif [[ -n $changed ]] && docker_answers; then
         say "restarting Docker for its new settings"

@@ -1,3 +1,4 @@
+import { assetOf } from "./assets";
 import type { ChangeKind } from "./resource";
 import { isObject, isSecret, isUnknown, type Value, type Values } from "./values";
 
@@ -33,6 +34,12 @@ function compare(path: Path, old: Value | undefined, now: Value | undefined, int
     } else if (Array.isArray(old) && Array.isArray(now)) {
         for (let index = 0; index < Math.max(old.length, now.length); index++) {
             compare([...path, index], old[index], now[index], into);
+        }
+    } else if (assetOf(old) !== undefined || assetOf(now) !== undefined) {
+        const [before, after] = [assetOf(old), assetOf(now)];
+        // By content: a file may move.
+        if (before?.kind !== after?.kind || before?.hash !== after?.hash) {
+            into.set(pathText(path), "update");
         }
     } else if (isObject(old) && isObject(now)) {
         compareObjects(path, old, now, into);
