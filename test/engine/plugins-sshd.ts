@@ -37,7 +37,7 @@ export class Sshd {
         private readonly process: ChildProcess,
     ) {}
 
-    /** @param lines are added to its configuration. */
+    /** @param lines of its configuration, added or in place of the ones with the same keyword. */
     static async start(lines: readonly string[] = [], hostKeyType: KeyType = "ed25519"): Promise<Sshd> {
         const directory = mkdtempSync(path.join(tmpdir(), "sshd-"));
         const hostKey = generateKey(directory, "host", hostKeyType);
@@ -58,9 +58,10 @@ export class Sshd {
             "PermitRootLogin prohibit-password",
             "Subsystem sftp internal-sftp",
             "MaxStartups 100",
-            ...lines,
         ];
-        writeFileSync(config, `${settings.join("\n")}\n`);
+        const given = lines.map(keyword);
+        const kept = settings.filter((line) => !given.includes(keyword(line)));
+        writeFileSync(config, `${[...kept, ...lines].join("\n")}\n`);
         if (userInfo().uid === 0) {
             // As Debian's service does before it starts the server.
             mkdirSync("/run/sshd", { recursive: true, mode: 0o755 });
@@ -124,6 +125,10 @@ export function generateKey(
     const passphrase = options.includes("-N") ? [] : ["-N", ""];
     execFileSync("ssh-keygen", ["-q", "-t", type, "-C", "test", ...passphrase, ...options, "-f", file]);
     return { privateKey: readFileSync(file, "utf8"), publicKey: readFileSync(`${file}.pub`, "utf8").trim() };
+}
+
+function keyword(line: string): string {
+    return line.split(" ", 1)[0] ?? "";
 }
 
 function authorize(directory: string, keys: readonly string[]): void {
