@@ -106,7 +106,7 @@ async function destroyLocal(engine: Engine, state: LocalState, args: readonly st
         const code = await runPulumi(engine, env, beforeTerminator(args, "--event-log", log));
         const kept = keptLines(readIfThere(log) ?? "");
         if (kept.length > 0) {
-            say(["", "Kept on this machine:", ...kept.map((line) => `  ${line}`)].join("\n"));
+            say(["", "Kept:", ...kept.map((line) => `  ${line}`)].join("\n"));
         }
         if (code === 0) {
             rmSync(path.join(state.directory, CA_FILE), { force: true });
