@@ -1,5 +1,6 @@
 import * as path from "node:path";
 import { parseArgs } from "node:util";
+import { Problem } from "./problem";
 
 /** The stack that is meant when none is named. */
 export const DEFAULT_STACK = "dev";
@@ -129,6 +130,44 @@ export function readArguments(
         ...(configFile === undefined ? {} : { configFile: path.resolve(directory, configFile) }),
         pulumiArguments,
     };
+}
+
+/** What `npm run forget` is asked for. */
+export interface ForgetInvocation {
+    readonly machine: string;
+    readonly stack: string;
+    /** Folder that holds Pulumi.yaml, absolute. */
+    readonly project: string;
+}
+
+/**
+ * Reads the arguments of `npm run forget -- --machine NAME [--stack STACK]`.
+ *
+ * @throws Problem when they are others
+ */
+export function readForgetArguments(
+    given: readonly string[],
+    directory: string,
+    selected: string | undefined,
+): ForgetInvocation {
+    const options = {
+        machine: { type: "string" },
+        stack: { type: "string", short: "s" },
+        cwd: { type: "string" },
+    } as const;
+    try {
+        const {
+            machine,
+            stack = selected ?? DEFAULT_STACK,
+            cwd = ".",
+        } = parseArgs({ args: [...given], options }).values;
+        if (machine !== undefined) {
+            return { machine, stack, project: path.resolve(directory, cwd) };
+        }
+    } catch {
+        // Said below.
+    }
+    throw new Problem("usage: npm run forget -- --machine NAME [--stack STACK]");
 }
 
 /** The stacks that live on this machine and whose state this project keeps. */

@@ -23,8 +23,6 @@ export async function bundle(
             entryPoints: [entry],
             outfile: `${executable}.js`,
             bundle: true,
-            // Native parts that ssh2 does without; nothing native is built here.
-            external: ["cpu-features", "*.node"],
             platform: "node",
             target: "node20",
             legalComments: "none",

@@ -13,7 +13,9 @@ import {
 } from "./arguments";
 import { writeWhole } from "./cache";
 import { ensureComposePlugin } from "./compose-plugin";
+import { protectedLines } from "./deployment";
 import { localEngine, officialEngine, type Engine } from "./engine";
+import { exportState } from "./forget";
 import { standInImages } from "./images/build";
 import { keptLines } from "./kept";
 import { COMMON_PLUGINS, MACHINE_PLUGINS, type PluginName } from "./pins";
@@ -41,6 +43,9 @@ export async function launch(invocation: Invocation): Promise<number> {
     const code = await runPulumi(engine, {}, withConfigFile(invocation, configFile));
     if (code === 0 && invocation.command === "up") {
         await printSummary(engine, {}, invocation, stack);
+    }
+    if (code === 0 && invocation.script === "destroy") {
+        await printProtected(engine, {}, invocation);
     }
     return code;
 }
@@ -87,7 +92,7 @@ async function launchLocal(invocation: Invocation, stack: string): Promise<numbe
         : state.stackFile;
     const args = withConfigFile(invocation, file);
     if (invocation.command === "destroy") {
-        return destroyLocal(engine, state, args);
+        return destroyLocal(engine, state, invocation, args);
     }
     const code = await runPulumi(engine, state.env, args);
     if (code === 0 && invocation.command === "up") {
@@ -97,7 +102,12 @@ async function launchLocal(invocation: Invocation, stack: string): Promise<numbe
 }
 
 /** Destroys a stack of this machine and lists what was kept on it. */
-async function destroyLocal(engine: Engine, state: LocalState, args: readonly string[]): Promise<number> {
+async function destroyLocal(
+    engine: Engine,
+    state: LocalState,
+    invocation: Invocation,
+    args: readonly string[],
+): Promise<number> {
     const log = path.join(state.directory, "events.json");
     rmSync(log, { force: true });
     // Pulumi's Automation API reads events in the same way; without this variable the option is not there.
@@ -106,14 +116,27 @@ async function destroyLocal(engine: Engine, state: LocalState, args: readonly st
         const code = await runPulumi(engine, env, beforeTerminator(args, "--event-log", log));
         const kept = keptLines(readIfThere(log) ?? "");
         if (kept.length > 0) {
-            say(["", "Kept:", ...kept.map((line) => `  ${line}`)].join("\n"));
+            say(["", "Kept on the machines:", ...kept.map((line) => `  ${line}`)].join("\n"));
         }
         if (code === 0) {
+            await printProtected(engine, state.env, invocation);
             rmSync(path.join(state.directory, CA_FILE), { force: true });
         }
         return code;
     } finally {
         rmSync(log, { force: true });
+    }
+}
+
+/** Lists what a destroy has left because it is protected. */
+async function printProtected(
+    engine: Engine,
+    env: Readonly<Record<string, string | undefined>>,
+    { stack = "", project }: Invocation,
+): Promise<void> {
+    const lines = protectedLines(await exportState(engine, env, stack, project));
+    if (lines.length > 0) {
+        say(["", "Kept, because it is protected:", ...lines.map((line) => `  ${line}`)].join("\n"));
     }
 }
 

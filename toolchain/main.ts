@@ -3,16 +3,21 @@
  * of the stacks of this machine, and runs Pulumi.
  *
  * usage: main.ts pulumi|up|preview|destroy [ARGUMENT...]
+ *        main.ts forget --machine NAME [--stack STACK]
  */
-import { SCRIPTS, readArguments, type Script } from "./arguments";
+import { SCRIPTS, readArguments, readForgetArguments, type Script } from "./arguments";
+import { forget } from "./forget";
 import { launch } from "./launch";
 import { Problem } from "./problem";
 import { say } from "./steps";
 
 async function main(): Promise<number> {
     const [script, ...given] = process.argv.slice(2);
+    if (script === "forget") {
+        return forget(readForgetArguments(given, process.cwd(), process.env["PULUMI_STACK"]));
+    }
     if (!isScript(script)) {
-        throw new Problem(`usage: npm run ${SCRIPTS.join(" | ")} [-- ARGUMENT...]`);
+        throw new Problem(`usage: npm run ${[...SCRIPTS, "forget"].join(" | ")} [-- ARGUMENT...]`);
     }
     return launch(readArguments(script, given, process.cwd(), process.env["PULUMI_STACK"]));
 }

@@ -235,7 +235,7 @@ describe("the launcher", function () {
 
     it("lists what was kept after it has destroyed the stack", async () => {
         const { stderr } = await tiny.succeed("destroy");
-        assert.match(stderr, /Kept:\n {2}\/somewhere; delete it with: rm -rf \/somewhere\n/);
+        assert.match(stderr, /Kept on the machines:\n {2}\/somewhere; delete it with: rm -rf \/somewhere\n/);
         const { stdout } = await tiny.succeed("pulumi", "stack", "output", "--json");
         assert.equal(stdout.trim(), "{}");
     });
