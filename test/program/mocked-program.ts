@@ -119,7 +119,7 @@ function shortProvider(reference: string): string {
 
 /** A number from 10 to 249, another one for most other names. */
 function numberOf(name: string): number {
-    return 10 + (Buffer.from(name).reduce((sum, byte) => sum * 31 + byte, 7) % 240);
+    return 10 + Buffer.from(name).reduce((sum, byte) => (sum * 31 + byte) % 240, 7);
 }
 
 /** What the providers would answer: other values for other names, and the same ones in each run. */
@@ -160,19 +160,26 @@ function state(type: string, name: string, inputs: Record<string, unknown>): Rec
 
 /**
  * What a cloud would answer. It has whatever it is asked for, but nothing with a name that begins with `missing`, several
- * things with one that begins with `several`, and small flavors with one that begins with `small`.
+ * things with one that begins with `several`, several subnets in the network `crowded`, and small flavors with one that begins with `small`; it lets nobody in who asks
+ * for one that begins with `refused`.
  */
 async function answer(token: string, inputs: Record<string, unknown>): Promise<Record<string, unknown>> {
     // As a real one, it takes its time: what does not wait for the answer is registered meanwhile.
     await sleep(50);
-    const { name = "only one" } = inputs as { name?: string };
-    const error = (text: string) =>
-        new Error(`invocation of ${token} returned an error: 1 error occurred:\n\t* ${text}\n\n`);
+    const { networkId = "", name = networkId.replace("id of ", "") } = inputs as { name?: string; networkId?: string };
+    const error = (text: string) => {
+        const details = `invocation of ${token} returned an error: 1 error occurred:\n\t* ${text}\n\n`;
+        // As gRPC has it.
+        return Object.assign(new Error(details), { details });
+    };
     if (name.startsWith("missing")) {
         throw error("Your query returned no results. Please change your search criteria and try again");
     }
-    if (name.startsWith("several")) {
+    if (name.startsWith("several") || (token.includes("getSubnet") && name === "crowded")) {
         throw error("Your query returned more than one result. Please try a more specific search criteria");
+    }
+    if (name.startsWith("refused")) {
+        throw error("The request you have made requires authentication.");
     }
     const id = `id of ${name}`;
     switch (token) {
@@ -283,8 +290,10 @@ async function run(stack: string): Promise<ProgramRun> {
         await Promise.race([program.then(() => pulumi.runtime.disconnect()), failed]);
         return { resources, questions, outputs };
     } catch (error) {
-        // What is declared all the same comes now.
-        await sleep(300);
+        if (questions.length > 0) {
+            // What is declared although an answer was no comes now.
+            await sleep(300);
+        }
         const isRunError = pulumi.RunError.isInstance(error);
         return {
             resources,
@@ -296,4 +305,5 @@ async function run(stack: string): Promise<ProgramRun> {
 }
 
 const [stack = "dev"] = process.argv.slice(2);
-void run(stack).then((result) => process.send?.(result, () => process.exit()));
+// After a failure resources are waited for that never come, which the SDK would complain of at an exit without a code.
+void run(stack).then((result) => process.send?.(result, () => process.exit(result.error === undefined ? 0 : 1)));

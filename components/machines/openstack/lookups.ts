@@ -25,18 +25,21 @@ class Wrong extends Error {}
 const prefix = "harborage:";
 
 /** The answer to a question for something by its name, or what to say when there is no such thing. */
-async function named<T>(path: string, what: string, name: string, question: Promise<T>): Promise<T> {
+async function named<T>(path: string, what: string, name: string | undefined, question: Promise<T>): Promise<T> {
     try {
         return await question;
     } catch (error) {
         const text = error instanceof Error ? error.message : String(error);
         if (/no results|not found|no .{0,40}found|does not exist|unable to find/i.test(text)) {
+            const which = name === undefined ? what : `${what} "${name}"`;
             throw new Wrong(
-                `${prefix}${path}: there is no ${what} "${name}" that this project may use; see: openstack ${what} list`,
+                `${prefix}${path}: there is no ${which} that this project may use; see: openstack ${what} list`,
             );
         }
         if (/more than one/i.test(text)) {
-            throw new Wrong(`${prefix}${path}: several ${what}s have the name "${name}"; expected a name of one only`);
+            const several =
+                name === undefined ? `there are several ${what}s` : `several ${what}s have the name "${name}"`;
+            throw new Wrong(`${prefix}${path}: ${several}; expected a name of one only, see: openstack ${what} list`);
         }
         throw error;
     }
@@ -58,7 +61,7 @@ async function settle(questions: readonly Promise<unknown>[]): Promise<void> {
     const wrong = reasons.map((reason) => (reason instanceof Wrong ? reason : new Wrong(refusal(reason))));
     if (wrong.length > 0) {
         throw new pulumi.RunError(
-            `nothing was changed:\n${[...new Set(wrong.map(({ message }) => message))].join("\n")}`,
+            `nothing in the cloud was changed:\n${[...new Set(wrong.map(({ message }) => `  - ${message}`))].join("\n")}`,
         );
     }
 }
@@ -146,7 +149,7 @@ async function existingNetwork(
     const subnet = await named(
         `${path}.subnet`,
         "subnet",
-        name ?? "(any)",
+        name,
         openstack.networking.getSubnet({ networkId: id, ...(name === undefined ? {} : { name }) }, options),
     );
     return { id, subnetId: subnet.id };
