@@ -50,7 +50,7 @@ const packageSource = object(
         key: text(
             /^-----BEGIN PGP PUBLIC KEY BLOCK-----[^]+$/,
             "an armored OpenPGP public key",
-            "-----BEGIN PGP …",
+            "-----BEGIN PGP PUBLIC KEY BLOCK----- …",
         ).describe("The key that signs it, as text."),
     },
     "{name: docker, uri: https://mirror.example.com/docker, suite: bookworm, components: [stable], key: …}",

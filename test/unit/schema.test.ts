@@ -34,6 +34,17 @@ describe("stack file", () => {
             publicName: "localhost",
             additionalNames: [],
             machines: { box: { kind: "local", generation: 1, minimumFreeDiskGiB: 5 } },
+            baseline: {
+                timeZone: "Etc/UTC",
+                timeSync: "chrony",
+                timeServers: [],
+                openFiles: 65_535,
+                firewall: "keep",
+                seLinux: "keep",
+                journalMiB: 500,
+                packages: { sources: [] },
+                docker: { noProxy: [], daemon: {} },
+            },
             topology: { kind: "single", node: "box", loadBalancer: "box" },
             registry: {
                 engine: "distribution",
@@ -87,14 +98,9 @@ describe("stack file", () => {
 
     const unbuilt: [string, Record<string, unknown>, string][] = [
         [
-            "openstack machines",
-            { machines: { box: { kind: "openstack" } } },
-            'machines.box.kind: "openstack" is wrong; there is: local',
-        ],
-        [
-            "SSH machines",
-            { machines: { box: { kind: "existing" } } },
-            'machines.box.kind: "existing" is wrong; there is: local',
+            "a kind of machine that there is not",
+            { machines: { box: { kind: "vmware" } } },
+            'machines.box.kind: "vmware" is wrong; there is: local, existing, openstack',
         ],
         [
             "the engine harbor",
@@ -118,7 +124,11 @@ describe("stack file", () => {
             { certificate: { kind: "given" } },
             'certificate.kind: "given" is wrong; there is: own-ca',
         ],
-        ["a machine without a kind", { machines: { box: {} } }, "machines.box.kind: is missing; one of: local"],
+        [
+            "a machine without a kind",
+            { machines: { box: {} } },
+            "machines.box.kind: is missing; one of: local, existing, openstack",
+        ],
         [
             "a database",
             { storage: { database: { kind: "rds" } } },
