@@ -113,22 +113,27 @@ class Bench {
         return JSON.parse(await this.pulumi("package", "get-schema", this.plugin)) as Package;
     }
 
-    /** Runs a command that works on resources, one after the other so that their order can be compared. */
-    async operations(...words: readonly string[]): Promise<Json> {
+    /**
+     * Runs a command that works on resources.
+     *
+     * @returns what it did, by resource and in order; that of resources that do not need each other is by chance
+     */
+    async operations(...words: readonly string[]): Promise<ReadonlyMap<string, readonly Json[]>> {
         rmSync(this.events, { force: true });
-        await this.pulumi(...words, "--stack", STACK, "--parallel", "1", "--event-log", this.events);
-        return readFileSync(this.events, "utf8")
+        await this.pulumi(...words, "--yes", "--skip-preview", "--stack", STACK, "--event-log", this.events);
+        const done = readFileSync(this.events, "utf8")
             .split("\n")
             .filter((line) => line !== "")
             .map((line) => JSON.parse(line) as { readonly resOutputsEvent?: { readonly metadata: Metadata } })
             .flatMap(({ resOutputsEvent }) => resOutputsEvent?.metadata ?? [])
-            .filter(({ op, type }) => type !== "pulumi:pulumi:Stack" && op !== "same")
-            .map(({ op, urn, diffs, keys, detailedDiff }) => ({
-                what: `${op} ${urn.split("::").at(-1) ?? urn}`,
-                diffs: diffs ?? [],
-                keys: keys ?? [],
-                detailedDiff: detailedDiff ?? {},
-            }));
+            .filter(({ op, type }) => type !== "pulumi:pulumi:Stack" && op !== "same");
+        const operations = new Map<string, Json[]>();
+        for (const { op, urn, diffs = [], keys = [], detailedDiff = {} } of done) {
+            const name = urn.split("::").at(-1) ?? urn;
+            const before = operations.get(name) ?? [];
+            operations.set(name, [...before, { op, diffs: diffs.toSorted(), keys: keys.toSorted(), detailedDiff }]);
+        }
+        return operations;
     }
 
     /** Each resource of the state by its URN. */
@@ -182,24 +187,23 @@ function bare({ inputProperties, requiredInputs, properties, required, inputs, o
 /** Creates, updates, replaces and deletes everything with one plugin. */
 async function lifeFindings(bench: Bench): Promise<Findings> {
     const findings: Findings = new Map();
+    const run = async (when: string, ...words: readonly string[]): Promise<void> => {
+        const operations = await bench.operations(...words);
+        findings.set(`${when}: resources worked on`, [...operations.keys()].toSorted());
+        operations.forEach((list, name) => findings.set(`${when}: operations on ${name}`, list));
+    };
     await bench.begin();
     try {
         for (const step of STEPS) {
             await bench.configure(step);
-            findings.set(`${step}: operations`, await bench.operations("up", "--yes", "--skip-preview"));
+            await run(step, "up");
             for (const [urn, resource] of await bench.state()) {
                 findings.set(`${step}: state of ${urn}`, resource);
             }
-            findings.set(
-                `${step}: operations of a second run`,
-                await bench.operations("up", "--yes", "--skip-preview"),
-            );
-            findings.set(
-                `${step}: operations of a refresh`,
-                await bench.operations("refresh", "--yes", "--skip-preview"),
-            );
+            await run(`${step}, again`, "up");
+            await run(`${step}, refresh`, "refresh");
         }
-        findings.set("delete: operations", await bench.operations("destroy", "--yes", "--skip-preview"));
+        await run("delete", "destroy");
     } finally {
         await bench.clear();
     }
@@ -241,9 +245,8 @@ async function compareLives(ours: Bench, theirs: Bench): Promise<boolean> {
     const began = Date.now();
     // At the same time: each waits for the cloud most of the time.
     const [life, official] = await Promise.all([lifeFindings(ours), lifeFindings(theirs)]);
-    const operations = [...life].filter(([name]) => name.includes("operations"));
-    const count = operations.reduce((sum, [, list]) => sum + (Array.isArray(list) ? list.length : 0), 0);
-    console.log(`${count} operations with each plugin, ${Math.round((Date.now() - began) / 1000)} s`);
+    const operations = [...life].flatMap(([name, list]) => (name.includes(": operations on ") ? list : []));
+    console.log(`${operations.length} operations with each plugin in ${Math.round((Date.now() - began) / 1000)} s`);
     return report("life", life, official);
 }
 
