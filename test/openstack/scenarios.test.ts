@@ -347,7 +347,8 @@ describe("a registry on OpenStack", function () {
         assert.equal(await guests.openstack("server", "list", "-f", "value", "--name", `harborage-${stack.name}`), "");
         assert.equal(await guests.openstack("network", "list", "-f", "value", "--name", `harborage-${stack.name}`), "");
         assert.equal(await guests.openstack("volume", "show", volume, "-f", "value", "-c", "status"), "available");
-        const [, unprotect = ""] = /npm run pulumi -- (state unprotect '[^']+' --yes)/.exec(destroyed.output) ?? [];
+        const [, unprotect = ""] =
+            /npm run pulumi -- (state unprotect '[^']+' --yes) --stack/.exec(destroyed.output) ?? [];
         const words = unprotect.replaceAll("'", "").split(" ");
         assert.equal((await stack.run("pulumi", words)).code, 0);
         assert.equal((await stack.run("destroy", [], { seconds: 300 })).code, 0);
