@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Writes the services' configuration: every file of etc/ beside this one to its place under /etc.
 
-In them `$name` stands for a value below. The packaged file is kept once, as FILE.dist.
+In them `$name` stands for a value below. Of what packages have put there nothing is kept.
 usage: configure.py   with PASSWORD, REGION and VIRT_TYPE in the environment
 """
 
@@ -60,9 +60,6 @@ def render(template, service):
 
 def write(path, text, group):
     """Writes the file in one step: a service that starts meanwhile reads the old one or the new one."""
-    original = path.with_name(path.name + ".dist")
-    if path.exists() and not original.exists():
-        shutil.copy2(path, original)
     path.parent.mkdir(parents=True, exist_ok=True)
     new = path.with_name(path.name + ".new")
     new.write_text(text)
