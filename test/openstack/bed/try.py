@@ -47,17 +47,20 @@ def until(seconds, what, check):
 
 
 def attempt(address, command):
-    options = [
-        "-i",
-        str(key),
-        "-o",
-        "StrictHostKeyChecking=no",
-        "-o",
-        "UserKnownHostsFile=/dev/null",
-    ]
-    options += ["-o", "ConnectTimeout=8", "-o", "LogLevel=ERROR", "-o", "BatchMode=yes"]
+    options = {
+        "BatchMode": "yes",
+        "ConnectTimeout": "8",
+        "LogLevel": "ERROR",
+        # A guest that goes down in the middle says nothing any more.
+        "ServerAliveInterval": "5",
+        "StrictHostKeyChecking": "no",
+        "UserKnownHostsFile": "/dev/null",
+    }
+    words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
     return subprocess.run(
-        ["ssh", *options, f"debian@{address}", command], capture_output=True, text=True
+        ["ssh", "-i", str(key), *words, f"debian@{address}", command],
+        capture_output=True,
+        text=True,
     )
 
 
