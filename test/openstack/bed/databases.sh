@@ -1,6 +1,8 @@
 # shellcheck shell=bash
 # MariaDB, RabbitMQ and memcached, and the tables of every service. Sourced; needs lib.sh.
 
+DATABASES=(keystone placement glance nova_api nova nova_cell0 neutron cinder)
+
 start_stores() {
     install -d -o mysql -g mysql /run/mysqld
     install -d -o rabbitmq -g rabbitmq /run/rabbitmq

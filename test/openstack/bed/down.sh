@@ -10,6 +10,8 @@ cd "$(dirname "$(readlink -f "$0")")"
 . ./host.sh
 # shellcheck source=test/openstack/bed/guest-services.sh
 . ./guest-services.sh
+# shellcheck source=test/openstack/bed/databases.sh
+. ./databases.sh
 # shellcheck source=test/openstack/bed/openstack.sh
 . ./openstack.sh
 need_root

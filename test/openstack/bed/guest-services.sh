@@ -2,8 +2,8 @@
 # What guests get from outside, as they reach nothing but this machine: packages, the time and files.
 # Sourced; needs lib.sh.
 
+# shellcheck disable=SC2034 # for those who source this
 GUEST_SERVICES=(guest-packages guest-time guest-files)
-export GUEST_SERVICES
 
 start_guest_services() {
     start_package_proxy

@@ -16,9 +16,6 @@ PASSWORD=labpass # of everything; nothing but the guests' network listens outsid
 REGION=RegionOne
 export PASSWORD REGION
 
-DATABASES=(keystone placement glance nova_api nova nova_cell0 neutron cinder)
-export DATABASES
-
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
 # What a caller has set for its own clients must not reach the services.
 unset PYTHONDONTWRITEBYTECODE PYTHONPATH http_proxy https_proxy HTTP_PROXY HTTPS_PROXY "${!OS_@}"

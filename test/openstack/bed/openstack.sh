@@ -2,6 +2,7 @@
 # OpenStack's own services, in the order in which they can start. Sourced; needs lib.sh.
 
 # As they are stopped; those that serve others come last.
+# shellcheck disable=SC2034 # for those who source this
 OPENSTACK_SERVICES=(
     nova-compute
     neutron-l3 neutron-dhcp neutron-metadata neutron-linuxbridge
@@ -9,7 +10,6 @@ OPENSTACK_SERVICES=(
     nova-api nova-scheduler nova-conductor
     glance-api neutron-server placement keystone
 )
-export OPENSTACK_SERVICES
 
 prepare_folders() {
     local user

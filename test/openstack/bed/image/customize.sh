@@ -12,7 +12,6 @@ datasource:
 ssh_genkeytypes: [ed25519, ecdsa]
 apt: {preserve_sources_list: true}
 package_update: false
-locale: false
 system_info:
   network:
     renderers: [networkd]
