@@ -66,7 +66,7 @@ start_file_server() {
 packages_answer() {
     local uri suite
     read -r uri suite < <(apt_sources)
-    curl --fail --max-time 20 --proxy "http://$GATEWAY:3142" "$uri/dists/$suite/InRelease"
+    curl --fail --max-time 60 --proxy "http://$GATEWAY:3142" "$uri/dists/$suite/InRelease"
 }
 
 # Asks and sets nothing.

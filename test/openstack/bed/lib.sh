@@ -34,6 +34,8 @@ born() { # PID
     local stat
     stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
     read -r -a stat <<<"${stat##*) }"
+    # Dead, and left by a first process that takes no notice of orphans.
+    [[ ${stat[0]} != Z ]] || return 1
     echo "${stat[19]} $(</proc/sys/kernel/random/boot_id)"
 }
 

@@ -71,7 +71,7 @@ def run(address, command):
 
 
 def wait_for_ssh(address):
-    until(300, f"SSH at {address}", lambda: attempt(address, "true").returncode == 0)
+    until(600, f"SSH at {address}", lambda: attempt(address, "true").returncode == 0)
 
 
 def is_open(address, port):
@@ -162,13 +162,11 @@ def disks(address):
 
 
 def attach(server, volume):
-    cloud.compute.create_volume_attachment(server, volume_id=volume.id)
-    volume_is(volume, "in-use")
+    cloud.attach_volume(server, volume, timeout=120)
 
 
 def detach(server, volume):
-    cloud.compute.delete_volume_attachment(server, volume)
-    volume_is(volume, "available")
+    cloud.detach_volume(server, volume, timeout=300)
 
 
 def boots(address, command_before, what):
