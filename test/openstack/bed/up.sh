@@ -43,20 +43,22 @@ mkdir -p "$RUN" "$LOG" "$IMAGES" "$LAB/stamp"
 exec 9>"$RUN/lock"
 flock --nonblock 9 || die "another up.sh runs"
 
-# The images are built in the background, from the moment when their tools are there.
-image_job=
+# In the background, from the moment when its tools are there.
+build_images() {
+    ./image/all.sh >"$LOG/images.log" 2>&1 9>&- &
+    image_job=$!
+}
+
 mapfile -t missing < <(missing_packages)
 if ((${#missing[@]} > 0)); then
     forbid_service_starts
     apt-get update -q >"$LOG/apt.log" 2>&1 || die "apt-get update failed; see $LOG/apt.log"
     install_packages "${IMAGE_TOOLS[@]}"
-    ./image/all.sh >"$LOG/images.log" 2>&1 9>&- &
-    image_job=$!
+    build_images
     install_packages "${missing[@]}"
     allow_service_starts
 else
-    ./image/all.sh >"$LOG/images.log" 2>&1 9>&- &
-    image_job=$!
+    build_images
 fi
 done_with "packages"
 
