@@ -162,11 +162,12 @@ def disks(address):
 
 
 def attach(server, volume):
-    cloud.attach_volume(server, volume, timeout=120)
+    # As it is now: the SDK goes by the status that it is handed.
+    cloud.attach_volume(server, cloud.block_storage.get_volume(volume), timeout=120)
 
 
 def detach(server, volume):
-    cloud.detach_volume(server, volume, timeout=300)
+    cloud.detach_volume(server, cloud.block_storage.get_volume(volume), timeout=300)
 
 
 def boots(address, command_before, what):
