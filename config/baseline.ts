@@ -97,10 +97,20 @@ const docker = object(
     "{version: 28.5}",
 );
 
+/** Whether Node's own list of time zones has it; it takes any case, where a machine's folder of them does not. */
+function isTimeZone(name: string): boolean {
+    try {
+        return new Intl.DateTimeFormat("en", { timeZone: name }).resolvedOptions().timeZone !== "";
+    } catch {
+        return false;
+    }
+}
+
 /** `harborage:baseline`. */
 export const baseline = object(
     {
         timeZone: text(/^[A-Za-z]+(?:\/[A-Za-z0-9_+-]+){0,2}$/, "a time zone", "Europe/Zurich")
+            .refine(isTimeZone, { error: "expected a time zone that exists, for example Europe/Zurich" })
             .default("Etc/UTC")
             .describe("The machine's time zone."),
         timeSync: choice(["chrony", "external"])

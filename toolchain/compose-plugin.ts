@@ -53,7 +53,8 @@ function isBuilt(file: string): boolean {
     return built !== undefined && statSync(built).size === statSync(file).size;
 }
 
-function composeTool(): GoTool {
+/** Docker's compose plugin, as it is built from its Go module. */
+export function composeTool(): GoTool {
     return {
         title: `Docker's compose plugin ${composeVersion()}`,
         module: "compose",

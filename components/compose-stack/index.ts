@@ -41,7 +41,7 @@ export class ComposeStack extends pulumi.ComponentResource {
         super("harborage:index:ComposeStack", name, {}, options);
         const { machine, project } = args;
         const { host, directory } = machine;
-        const { claim, id, mounted, ready, imagesReady } = machine.prepared;
+        const { id, mounted, ready, imagesReady } = machine.prepared;
         const place = [directory, id];
         const triggers = [id];
 
@@ -54,15 +54,9 @@ export class ComposeStack extends pulumi.ComponentResource {
                           host,
                           {
                               script: script("data.sh"),
-                              // No trigger: a replacement would take the data along. On a VM without a disk for it the data
-                              // goes with the VM, and its folder is made again by the change of the last argument.
-                              args: [
-                                  directory,
-                                  claim,
-                                  args.data.directory,
-                                  String(args.data.deleteData),
-                                  ...(host.deletedWith === undefined ? [] : [id]),
-                              ],
+                              // No trigger: a replacement would take the data along. A new incarnation is an update, which
+                              // takes the data over, or makes its folder again where it went with the machine.
+                              args: [directory, id, args.data.directory, String(args.data.deleteData)],
                           },
                           { parent: this, dependsOn: mounted },
                       ),

@@ -37,9 +37,7 @@ export interface Machine {
 
 /** A machine that is ready for services. */
 export interface Prepared {
-    /** This stack's mark on what it keeps on the machine; it outlives the machine's incarnations. */
-    readonly claim: pulumi.Output<string>;
-    /** Changes when the machine is another one: everything on it is then done again. */
+    /** Whose the machine is, and which one of its name it is: with another one everything on it is done again. */
     readonly id: pulumi.Output<string>;
     /** What must be done before data is put on the machine: the place for it is there. */
     readonly mounted: pulumi.Resource;

@@ -7,6 +7,7 @@ import type { MachinePlan } from "../../config/plan";
 import type { Host, Prepared } from "./machine";
 import { renderBaseline } from "./render-baseline";
 import { runScript } from "./run";
+import { checkFile, type SentFile } from "./sent-file";
 
 export interface PrepareArgs {
     readonly stack: string;
@@ -40,7 +41,7 @@ export function prepareMachine(parent: pulumi.Resource, args: PrepareArgs): Prep
     const id = pulumi.interpolate`${claim}-${args.instance}`;
     const triggers = [id];
     const { references, bundle } = plan.images;
-    const files = system === undefined ? [] : sentFiles([...filesOf(system.baseline), ...(bundle ? [bundle] : [])]);
+    const files = system === undefined ? [] : sentFiles(system.baseline, bundle);
 
     const preflight = runScript(
         `${name}-preflight`,
@@ -52,7 +53,7 @@ export function prepareMachine(parent: pulumi.Resource, args: PrepareArgs): Prep
                 claim,
                 String(plan.minimumFreeDiskGiB),
                 stack,
-                system === undefined ? "this-machine" : pulumi.interpolate`system=${id}`,
+                pulumi.interpolate`${system === undefined ? "this-machine" : "system"}=${id}`,
                 ...plan.ports.map(({ port, purpose }) => `${String(port)}=${purpose}`),
             ],
         },
@@ -100,26 +101,29 @@ export function prepareMachine(parent: pulumi.Resource, args: PrepareArgs): Prep
         },
         { parent, dependsOn: ready },
     );
-    return { claim, id, mounted, ready, imagesReady };
-}
-
-function filesOf({ packages, docker }: BaselineConfig): SourceFile[] {
-    return [packages.bundle, docker.composePlugin].filter((file) => file !== undefined);
+    return { id, mounted, ready, imagesReady };
 }
 
 /** The files that are on this machine, each once. */
-function sentFiles(files: readonly SourceFile[]): { path: string; sha256: string }[] {
-    const sent = files.flatMap(({ path, sha256 }) => (path === undefined ? [] : [{ path, sha256 }]));
+function sentFiles({ packages, docker }: BaselineConfig, images: SourceFile | undefined): SentFile[] {
+    const files = {
+        "baseline.packages.bundle": packages.bundle,
+        "baseline.docker.composePlugin": docker.composePlugin,
+        "images.bundle": images,
+    };
+    const sent = Object.entries(files).flatMap(([setting, file]): SentFile[] =>
+        file?.path === undefined ? [] : [{ path: file.path, sha256: file.sha256, setting }],
+    );
     return [...new Map(sent.map((file) => [file.sha256, file])).values()];
 }
 
 interface SendArgs extends PrepareArgs {
     readonly id: pulumi.Output<string>;
-    readonly files: readonly { readonly path: string; readonly sha256: string }[];
+    readonly files: readonly SentFile[];
     readonly after: pulumi.Resource;
 }
 
-/** Sends files to a machine, once: the scripts that use them check their hashes. */
+/** Sends files to a machine, once. They are checked before anything is done there, and by the scripts that use them. */
 function sendFiles(parent: pulumi.Resource, args: SendArgs): pulumi.Resource[] {
     const { plan, host, id, after } = args;
     const { ssh, deletedWith } = host;
@@ -130,10 +134,10 @@ function sendFiles(parent: pulumi.Resource, args: SendArgs): pulumi.Resource[] {
         `${plan.name}-incoming`,
         host,
         { script: script("incoming.sh"), args: [plan.directory, id], triggers: [id] },
-        { parent, dependsOn: after },
+        { parent, dependsOn: after, hooks: { beforeCreate: args.files.map((file) => () => checkFile(file)) } },
     );
     return args.files.map(
-        ({ path, sha256 }) =>
+        ({ path, sha256, setting }) =>
             new remote.CopyToRemote(
                 `${plan.name}-file-${sha256.slice(0, 8)}`,
                 {
@@ -146,7 +150,10 @@ function sendFiles(parent: pulumi.Resource, args: SendArgs): pulumi.Resource[] {
                     parent,
                     dependsOn: incoming,
                     deleteBeforeReplace: true,
-                    hooks: { beforeCreate: [ssh.reach], beforeUpdate: [ssh.reach] },
+                    hooks: {
+                        beforeCreate: [() => checkFile({ path, sha256, setting }), ssh.reach],
+                        beforeUpdate: [ssh.reach],
+                    },
                     ...(deletedWith === undefined ? {} : { deletedWith }),
                 },
             ),

@@ -53,6 +53,12 @@ export function runScript(
         : new remote.Command(
               name,
               { ...inputs, connection: ssh.connection },
-              { ...all, hooks: { beforeCreate: [ssh.reach], beforeUpdate: [ssh.reach] } },
+              {
+                  ...all,
+                  hooks: {
+                      beforeCreate: [...(options.hooks?.beforeCreate ?? []), ssh.reach],
+                      beforeUpdate: [ssh.reach],
+                  },
+              },
           );
 }

@@ -10,8 +10,9 @@ import { LogSeverity, type LogRequest } from "@pulumi/pulumi/proto/engine_pb";
 import { ResourceProviderClient } from "@pulumi/pulumi/proto/provider_grpc_pb";
 import * as proto from "@pulumi/pulumi/proto/provider_pb";
 import type { Values } from "../../toolchain/plugins/lib/values";
+import { builtPlugin } from "../../toolchain/stand-ins";
 
-export type PluginName = "random" | "tls" | "command";
+export type PluginName = "random" | "tls" | "command" | "openstack";
 
 export interface LogEntry {
     readonly message: string;
@@ -90,14 +91,20 @@ export class PluginProcess {
         readonly client: ResourceProviderClient,
     ) {}
 
-    static async start(name: PluginName, environment: Record<string, string> = {}): Promise<PluginProcess> {
+    /** @param config the provider's inputs */
+    static async start(
+        name: PluginName,
+        environment: Record<string, string> = {},
+        config: Values = {},
+    ): Promise<PluginProcess> {
         const engine = new FakeEngine();
         const address = await engine.start();
-        const official = officialPlugin(name);
-        const [command, args] = official
-            ? [official, [address]]
-            : [process.execPath, ["--import", "tsx", path.join(ROOT, "toolchain/plugins", `${name}.ts`), address]];
-        const child = spawn(command, args, {
+        const executable = officialPlugin(name) ?? (name === "openstack" ? await builtPlugin(name) : undefined);
+        const [command, args] =
+            executable === undefined
+                ? [process.execPath, ["--import", "tsx", path.join(ROOT, "toolchain/plugins", `${name}.ts`)]]
+                : [executable, []];
+        const child = spawn(command, [...args, address], {
             cwd: ROOT,
             env: { ...process.env, ...environment },
             stdio: ["ignore", "pipe", "inherit"],
@@ -111,17 +118,17 @@ export class PluginProcess {
             "grpc.max_receive_message_length": -1,
         });
         const plugin = new PluginProcess(name, child, engine, client);
-        await plugin.configure();
+        await plugin.configure(config);
         return plugin;
     }
 
-    private configure(): Promise<proto.ConfigureResponse> {
+    private configure(config: Values): Promise<proto.ConfigureResponse> {
         const request = new proto.ConfigureRequest()
             .setAcceptsecrets(true)
             .setAcceptresources(true)
             .setSendsOldInputs(true)
             .setSendsOldInputsToDelete(true)
-            .setArgs(Struct.fromJavaScript({}));
+            .setArgs(struct(config));
         return this.call((done) => this.client.configure(request, done));
     }
 
@@ -208,8 +215,21 @@ export class PluginProcess {
         await this.call<Empty>((done) => this.client.delete(request, done));
     }
 
+    async invoke(token: string, inputs: Values): Promise<Values> {
+        const request = new proto.InvokeRequest().setTok(token).setArgs(struct(inputs));
+        const response = await this.call<proto.InvokeResponse>((done) => this.client.invoke(request, done));
+        return values(response.getReturn());
+    }
+
     cancel(): Promise<Empty> {
         return this.call((done) => this.client.cancel(new Empty(), done));
+    }
+
+    /** The provider's inputs, in the stack "test-plugins" if no other is named. */
+    async checkConfig(news: Values, stack?: string): Promise<proto.CheckResponse.AsObject> {
+        const urn = this.urn(`pulumi:providers:${this.name}`, "it", stack);
+        const request = named(new proto.CheckRequest(), urn).setNews(struct(news)).setOlds(struct({}));
+        return (await this.call<proto.CheckResponse>((done) => this.client.checkConfig(request, done))).toObject();
     }
 
     /** One call; an error is the message alone, as the engine shows it. */

@@ -63,14 +63,15 @@ make_release() {
 
 # Images that were loaded cannot be pulled, and another stack's destroy or somebody's prune may have taken them since.
 restore_images() {
-    local image note
+    local image note bundle
     for image in $(compose_in "$1" config --images); do
         ! docker image inspect "$image" >/dev/null 2>&1 || continue
         for note in "$directory"/images/*; do
             [[ -f $note ]] || continue
-            say "the image $image is gone; loading $(<"$note") again"
-            docker load --quiet --input "$(<"$note")" >/dev/null </dev/null ||
-                fail "the image $image is gone, and $(<"$note") cannot be loaded again; put the file back (images.bundle.path)"
+            bundle=$(head -n 1 "$note")
+            say "the image $image is gone; loading $bundle again"
+            docker load --quiet --input "$bundle" >/dev/null </dev/null ||
+                fail "the image $image is gone, and $bundle cannot be loaded again; put the file back (images.bundle.path)"
             return
         done
     done

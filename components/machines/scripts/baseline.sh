@@ -34,10 +34,7 @@ delete() {
     same_incarnation "$directory" "$incarnation" || return 0
     lock_machine "$directory"
     # Another generation takes this one's place before its projects are deleted, and they leave what is not theirs alone.
-    local project
-    for project in "$directory"/stacks/*; do
-        [[ ! -d $project ]] || take_down "${project##*/}"
-    done
+    take_down_all "$directory"
     rm -rf "${directory:?}/stacks" "$directory/gate" "$directory/images" "$directory/incarnation"
     remove_empty "$directory/data" "$directory"
 }

@@ -14,7 +14,10 @@ main() {
         delete)
             # Pulled images are Docker's cache; loaded ones came with this stack and go with it, unless something uses them.
             if [[ $bundle != - ]] && same_incarnation "$directory" "$incarnation" && docker_answers; then
-                docker image rm "$@" >/dev/null 2>&1 || true
+                local image
+                while read -r image; do
+                    docker image rm "$image" >/dev/null 2>&1 </dev/null || true
+                done < <(tail -n +2 "$directory/images/$sha256" 2>/dev/null)
             fi
             ;;
     esac
@@ -44,12 +47,13 @@ load() {
     [[ ! -e $loaded ]] || return 0
     bundle=$(file_at "$directory" "$bundle" "$sha256" images.bundle)
     say "loading $bundle"
-    docker load --quiet --input "$bundle" >/dev/null </dev/null || fail "Docker cannot load $bundle"
+    local names
+    names=$(docker load --quiet --input "$bundle" </dev/null) || fail "Docker cannot load $bundle"
     for image in "$@"; do
         present "$image" || fail "$bundle does not hold $image; expected the names that it was saved with (images)"
     done
     rm -rf "$directory/images"
     mkdir -p "$directory/images"
-    # release.sh loads it again when the images have gone meanwhile.
-    printf '%s\n' "$bundle" >"$loaded"
+    # release.sh loads it again when the images have gone meanwhile; delete removes all that it brought.
+    printf '%s\n' "$bundle" "$(sed -n 's/^Loaded image: //p' <<<"$names")" >"$loaded"
 }

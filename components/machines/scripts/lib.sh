@@ -126,6 +126,18 @@ os_release() {
     (. /etc/os-release 2>/dev/null && printf '%s %s\n' "${ID:-unknown}" "${VERSION_ID:-0}") || printf 'unknown 0\n'
 }
 
+# Beside Docker's settings, the SHA-256 of all that we ever wrote there: they stay longer than any stack.
+daemon_marks() {
+    printf '%s/harborage.sha256\n' "${1%/*}"
+}
+
+# foreign_daemon DAEMON_JSON: says what is wrong where Docker's settings are somebody else's; fails where they are not.
+foreign_daemon() {
+    [[ -f $1 ]] || return 1
+    ! grep -qsF "$(sha256sum <"$1" | cut -d ' ' -f 1)" "$(daemon_marks "$1")" || return 1
+    printf '%s was not written by harborage; put what it says into baseline.docker.daemon and remove it\n' "$1"
+}
+
 # The distribution's own package with the compose plugin; nothing where there is none (Debian before 13).
 compose_package() {
     local id version
@@ -181,10 +193,12 @@ install_packages() {
     apt_get install --yes --no-install-recommends "$@" || fail "apt-get could not install $*"
 }
 
-# install_engine PACKAGE...: Docker Engine, with its client where that is a package of its own (Debian 13).
+# install_engine PACKAGE...: Docker Engine, with what it only recommends and does not work without: its client, where that
+# is a package of its own (Debian 13), and AppArmor's tools, where the kernel has AppArmor.
 install_engine() {
     apt_update
     if apt-cache show docker-cli >/dev/null 2>&1; then set -- "$@" docker-cli; fi
+    if [[ $(cat /sys/module/apparmor/parameters/enabled 2>/dev/null) == Y ]]; then set -- "$@" apparmor; fi
     install_packages "$@"
 }
 
@@ -225,11 +239,19 @@ take_down() {
     docker compose --project-name "$1" down --remove-orphans --timeout 30 </dev/null 2>&1 | tail -n 20 >&2
 }
 
-# Removes folders that have nothing left in them but the lock, in the order given.
+# take_down_all DIRECTORY: those of all projects that the folder has.
+take_down_all() {
+    local project
+    for project in "$1"/stacks/*; do
+        [[ ! -d $project ]] || take_down "${project##*/}"
+    done
+}
+
+# Removes folders that have nothing left in them but the lock, in the order given. One that a disk is mounted on is not ours.
 remove_empty() {
     local folder
     for folder in "$@"; do
-        if [[ -d $folder && -z $(find "$folder" -mindepth 1 -maxdepth 1 ! -name lock -print -quit) ]]; then
+        if [[ -d $folder ]] && ! mountpoint --quiet "$folder" && [[ -z $(find "$folder" -mindepth 1 -maxdepth 1 ! -name lock -print -quit) ]]; then
             rm -rf "$folder"
         fi
     done

@@ -1,14 +1,14 @@
 # shellcheck shell=bash
 # preflight.sh apply|delete DIRECTORY CLAIM MINIMUM_FREE_GIB STACK SYSTEM [PORT=PURPOSE ...]
 # Looks, and changes nothing. Every problem is reported at once. SYSTEM is system=INCARNATION where the machine is going to
-# be set up (system.sh), and this-machine where it is somebody's own.
+# be set up (system.sh), and this-machine=INCARNATION where it is somebody's own.
 main() {
     local action=$1 directory claim=$3 minimum=$4 stack=$5 system=$6
     directory=$(expand_home "$2")
     shift 6
     case $action in
         apply) apply "$directory" "$claim" "$minimum" "$stack" "$system" "$@" ;;
-        delete) delete "$directory" "$claim" ;;
+        delete) delete "$directory" "${system#*=}" ;;
     esac
 }
 
@@ -19,6 +19,8 @@ apply() {
     if [[ $system == system=* ]]; then
         wait_for_cloud_init 600
         check_distribution
+        local foreign
+        ! foreign=$(foreign_daemon /etc/docker/daemon.json) || problem "$foreign"
     fi
     check_tools
     check_directory "$directory" "$claim"
@@ -38,15 +40,15 @@ apply() {
 # The first to be there is the last to go. What an `up` had only begun when it was killed is in no state, so nothing else
 # deletes it; the marks in the folder tell whose it is.
 delete() {
-    local directory=$1 claim=$2 mark
+    local directory=$1 incarnation=$2 mark
     [[ -d $directory ]] || return 0
     lock_machine "$directory"
-    if [[ -f $directory/incarnation && $(<"$directory/incarnation") == "$claim"-* ]]; then
+    if same_incarnation "$directory" "$incarnation"; then
         rm -rf "${directory:?}/stacks" "$directory/gate" "$directory/images" "$directory/incarnation"
     fi
     rm -f "$directory/incarnation.new"
     for mark in "$directory"/data/*.claim; do
-        if [[ -f $mark && $(<"$mark") == "$claim" ]]; then
+        if [[ -f $mark && $(<"$mark") == "$incarnation" ]]; then
             rm -f "$mark"
             [[ ! -d ${mark%.claim} ]] || rmdir --ignore-fail-on-non-empty "${mark%.claim}"
         fi

@@ -24,6 +24,8 @@ apply() {
     trap 'rm -rf "$work"' EXIT
     unpack_files "$work"
     wait_for_cloud_init 600
+    local foreign
+    ! foreign=$(foreign_daemon "$daemon_json") || fail "$foreign"
     mkdir -p "$directory"
     chmod 0711 "$directory"
     lock_machine "$directory"
@@ -220,10 +222,10 @@ set_fstab() {
 
 install_docker() {
     local changed='' package
-    [[ ! -f $daemon_json ]] || cmp -s "$work/daemon.json" "$daemon_json" || is_ours "$daemon_json" ||
-        fail "$daemon_json was not written by harborage; put what it says into baseline.docker.daemon and remove it"
+    mkdir -p "${daemon_json%/*}"
+    # Before the file: one that is there without its mark would be taken for somebody else's.
+    sha256sum <"$work/daemon.json" | cut -d ' ' -f 1 >>"$(daemon_marks "$daemon_json")"
     ! put daemon.json "$daemon_json" || changed=1
-    sha256sum "$daemon_json" >"$directory/incarnation.daemon"
     if has_systemd && put docker.conf "$docker_conf"; then
         changed=1
         systemctl daemon-reload </dev/null
@@ -244,10 +246,6 @@ install_docker() {
     ensure_docker
     ! has_systemd || systemctl enable --quiet docker </dev/null
     install_compose
-}
-
-is_ours() {
-    [[ -f $directory/incarnation.daemon ]] && sha256sum --check --status "$directory/incarnation.daemon"
 }
 
 restart_docker_by_hand() {
@@ -331,6 +329,8 @@ delete() {
     trap 'rm -rf "$work"' EXIT
     lock_machine "$directory"
     if mountpoint --quiet "$directory/data"; then
+        # On destroy they are gone by now; another generation begins with the system, while they run.
+        take_down_all "$directory"
         umount "$directory/data" || fail "$directory/data is in use and cannot be unmounted; see: fuser -vm $directory/data"
     fi
     set_fstab
@@ -338,6 +338,6 @@ delete() {
         rm -f "$docker_conf"
         systemctl daemon-reload </dev/null
     fi
-    rm -f "$directory/incarnation.system" "$directory/incarnation.daemon"
+    rm -f "$directory/incarnation.system"
     remove_empty "$directory/data" "$directory"
 }

@@ -364,7 +364,7 @@ export const remoteDraft: fc.Arbitrary<Draft> = fc
         const [node, other] = names;
         const settings = {
             ...draft.settings,
-            machines: Object.fromEntries(machines.map((each, index) => [names[index], each])),
+            machines: Object.fromEntries(machines.map((each, index) => [names[index] ?? "", each])) as unknown,
             topology: { kind: "single", node, loadBalancer: parts.kinds.pair.length === 2 ? other : node },
             ...(kindsOfAll.includes("openstack") ? { openstack } : {}),
             ...(parts.baseline === undefined ? {} : { baseline: parts.baseline }),

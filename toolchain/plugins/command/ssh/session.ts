@@ -53,7 +53,10 @@ export class Session {
 
     /** @returns whether the server takes the variable: OpenSSH does what AcceptEnv lists. */
     setVariable(name: string, value: string): Promise<boolean> {
-        return this.request(() => this.internals._protocol.env(this.channel.outgoing.id, name, value, true));
+        return new Promise((resolve) => {
+            this.channel._callbacks.push((failed) => resolve(!failed));
+            this.internals._protocol.env(this.channel.outgoing.id, name, value, true);
+        });
     }
 
     /**
@@ -66,7 +69,7 @@ export class Session {
         return new Promise((resolve) => {
             let status: number | null | undefined;
             let signal: string | undefined;
-            let written = false;
+            let written = stdin === "";
             // All of this before the command starts: its end may come in one packet with the answer.
             channel.subtype = "exec";
             channel.on("data", output.stdout);
@@ -79,22 +82,17 @@ export class Session {
                 // A command that ends before it has taken all of its input counts as failed.
                 resolve(exitFailure(status, signal) ?? (written ? undefined : "EOF"));
             });
-            void this.request(() => this.internals._protocol.exec(channel.outgoing.id, command, true)).then(
-                (started) => {
-                    if (started) {
-                        channel.end(stdin, () => (written = true));
-                    } else {
-                        resolve(`ssh: command ${command} failed`);
-                    }
-                },
-            );
-        });
-    }
-
-    private request(send: () => void): Promise<boolean> {
-        return new Promise((resolve) => {
-            this.channel._callbacks.push((failed) => resolve(!failed));
-            send();
+            channel._callbacks.push((failed) => {
+                if (failed) {
+                    resolve(`ssh: command ${command} failed`);
+                    return;
+                }
+                if (stdin !== "") {
+                    channel.write(stdin, () => (written = true));
+                }
+                channel.end();
+            });
+            this.internals._protocol.exec(channel.outgoing.id, command, true);
         });
     }
 }
