@@ -167,7 +167,10 @@ describe("the life of a registry on a machine", function () {
         const ran = await theStack().run("destroy");
         assert.equal(ran.code, 0, ran.output);
         const data = join(machineDirectory, "data/registry");
-        assert.match(ran.output, /Kept on the machines:\n\s+\S+\/data\/registry \(.*\) on \S+; delete it with: rm -rf \S+/);
+        assert.match(
+            ran.output,
+            /Kept on the machines:\n\s+\S+\/data\/registry \(.*\) on \S+; delete it with: rm -rf \S+/,
+        );
         assert.ok(ran.output.includes(`rm -rf ${data}`));
         assert.deepEqual(await remains(), nothing);
         assert.deepEqual(

@@ -8,7 +8,7 @@ import { composeTool } from "../../toolchain/compose-plugin";
 import { Skopeo, type Login } from "../support/client";
 import { makeImage, sha256, type Image } from "../support/image";
 import { TestStack, type Change, type Settings } from "../support/launcher";
-import { attempt, until } from "../support/processes";
+import { attempt, run, until } from "../support/processes";
 import { SecretSearch } from "../support/secret-search";
 import { newSshKey } from "../support/ssh-machine";
 import { stateFile } from "../support/state";
@@ -39,6 +39,8 @@ describe("a registry on OpenStack", function () {
     // What follows a failure would say nothing.
     this.bail(true);
 
+    const bed = join(__dirname, "bed");
+    let bedWasThere = false;
     const key = newSshKey();
     const secrets = new SecretSearch();
     let stack: TestStack;
@@ -80,6 +82,8 @@ describe("a registry on OpenStack", function () {
     };
 
     before(async () => {
+        bedWasThere = (await attempt(join(bed, "status.sh"), [], { seconds: 120 })).code === 0;
+        await run(join(bed, "up.sh"), [], { seconds: 30 * 60 });
         stack = await TestStack.make("openstack");
         cloud = await credentials("openrc");
         const { OS_PASSWORD: password = "", ...rest } = cloud;
@@ -123,6 +127,10 @@ describe("a registry on OpenStack", function () {
         await stack.run("pulumi", ["state", "unprotect", "--all", "--yes"], { seconds: 120 });
         await stack.run("destroy", [], { seconds: 15 * 60 });
         await attempt("rm", ["-rf", stack.folder]);
+        // Whoever brought it up goes on with it.
+        if (!bedWasThere) {
+            await attempt(join(bed, "down.sh"), [], { seconds: 300 });
+        }
     });
 
     it("refuses names that the cloud does not have, all at once, before anything is made", async () => {
@@ -347,7 +355,8 @@ describe("a registry on OpenStack", function () {
         assert.equal(await guests.openstack("server", "list", "-f", "value", "--name", `harborage-${stack.name}`), "");
         assert.equal(await guests.openstack("network", "list", "-f", "value", "--name", `harborage-${stack.name}`), "");
         assert.equal(await guests.openstack("volume", "show", volume, "-f", "value", "-c", "status"), "available");
-        const [, unprotect = ""] = /npm run pulumi -- (state unprotect '[^']+' --yes)/.exec(destroyed.output) ?? [];
+        const [, unprotect = ""] =
+            /npm run pulumi -- (state unprotect '[^']+' --yes) --stack/.exec(destroyed.output) ?? [];
         const words = unprotect.replaceAll("'", "").split(" ");
         assert.equal((await stack.run("pulumi", words)).code, 0);
         assert.equal((await stack.run("destroy", [], { seconds: 300 })).code, 0);
