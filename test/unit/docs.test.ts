@@ -24,7 +24,7 @@ function blocks(text: string, language: string): string[] {
         .map(([, indent = "", , code = ""]) => code.replaceAll(new RegExp(`^${indent}`, "gm"), ""));
 }
 
-type Settings = Readonly<Record<string, unknown>>;
+type Settings = Readonly<Record<string, unknown>> & { readonly machines?: object };
 
 /** The settings of a stack file, or of a part of one, without `harborage:` before their names. */
 function settingsOf(yaml: string): Settings {
@@ -124,10 +124,7 @@ describe("documentation", () => {
                 const settings: Settings = {
                     ...whole,
                     ...part,
-                    machines: {
-                        ...(part["topology"] === undefined ? whole["machines"] : {}),
-                        ...(part["machines"] as object),
-                    },
+                    machines: { ...(part["topology"] === undefined ? whole.machines : {}), ...part.machines },
                 };
                 const file = fileWith(
                     settings,
