@@ -126,7 +126,7 @@ describe("program on machines that exist", () => {
 
     it("becomes root by sudo, where it is not root already", () => {
         for (const { name, inputs, parent } of resourcesOf(run, "command:remote:Command")) {
-            const isNode = / node$/.test(parent);
+            const isNode = parent.endsWith(" node");
             for (const action of ["create", "delete"] as const) {
                 const verb = action === "create" ? "apply" : "delete";
                 const start = isNode ? `bash -s -- ${verb} ` : `sudo -n -H bash -s -- ${verb} `;
@@ -314,8 +314,10 @@ describe("program in OpenStack", () => {
         it("makes none, and asks for its subnet only", async () => {
             const found = await runProgram(withNetwork({ name: "platform" }, false));
             assert.equal(found.error, undefined);
-            const questions = found.questions.map(({ token, inputs }) => [token.split(":").at(-1), inputs]);
-            assert.deepEqual(questions.sort(([a], [b]) => String(a).localeCompare(String(b))).slice(-3), [
+            const questions = found.questions
+                .map(({ token, inputs }) => [token.split(":").at(-1) ?? "", inputs] as const)
+                .sort(([a], [b]) => a.localeCompare(b));
+            assert.deepEqual(questions.slice(-3), [
                 ["getImage", { name: "debian-12", mostRecent: true }],
                 ["getNetwork", { name: "platform" }],
                 ["getSubnet", { networkId: "id of platform" }],

@@ -166,7 +166,8 @@ function state(type: string, name: string, inputs: Record<string, unknown>): Rec
 async function answer(token: string, inputs: Record<string, unknown>): Promise<Record<string, unknown>> {
     // As a real one, it takes its time: what does not wait for the answer is registered meanwhile.
     await sleep(50);
-    const { networkId = "", name = networkId.replace("id of ", "") } = inputs as { name?: string; networkId?: string };
+    const asked = inputs as { name?: string; networkId?: string };
+    const name = asked.name ?? asked.networkId?.replace("id of ", "") ?? "";
     const error = (text: string) => {
         const details = `invocation of ${token} returned an error: 1 error occurred:\n\t* ${text}\n\n`;
         // As gRPC has it.

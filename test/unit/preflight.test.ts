@@ -93,7 +93,7 @@ function check(folder: string, machine: Machine = {}): Run & { problems: string[
     const { directory = join(folder, "box"), minimum = 1, words = [] } = machine;
     mkdirSync(join(folder, "box"), { recursive: true });
     const before = listing(folder);
-    const kind = machine.isSetUp === true ? `system=${claim}-1` : "this-machine";
+    const kind = `${machine.isSetUp === true ? "system" : "this-machine"}=${claim}-1`;
     const run = runMachineScript(script, [directory, claim, String(minimum), "test", kind, ...words], {
         environment: { PATH: bin, HOME: folder },
         ...(mounts.join("") === "" ? {} : { mounts: mounts.join("\n") }),
@@ -138,7 +138,9 @@ describe("preflight.sh", () => {
     });
 
     it("has nothing to do on delete", () => {
-        const run = runMachineScript(script, ["/proc/none", claim, "1", "test", "this-machine"], { action: "delete" });
+        const run = runMachineScript(script, ["/proc/none", claim, "1", "test", `this-machine=${claim}-1`], {
+            action: "delete",
+        });
         assert.deepEqual(run, { status: 0, stdout: "", stderr: "" });
     });
 
