@@ -225,7 +225,12 @@ describe("program", () => {
         // What depends on a replaced resource would be replaced with it.
         const data = command(raised, "this-machine-data");
         assert.ok(!data.dependsOn.some((each) => replaced.includes(each.split(" ")[1] ?? "")), data.dependsOn.join());
-        assert.deepEqual(data.inputs, command(run, "this-machine-data").inputs);
+        assert.deepEqual(data.inputs["triggers"], []);
+        assert.notEqual(
+            data.inputs["create"],
+            command(run, "this-machine-data").inputs["create"],
+            "nobody takes it over",
+        );
     });
 
     it("starts the load balancer after the node is healthy", () => {
