@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { after, before, describe, it } from "mocha";
 import { baseline, existing, filesOf } from "../support/existing";
 import { sha256 } from "../support/image";
@@ -9,6 +8,7 @@ import { attempt } from "../support/processes";
 import { newSshKey, SshMachine } from "../support/ssh-machine";
 
 const zeros = "0".repeat(64);
+const none = `harborage-test/none:1@sha256:${zeros}`;
 
 describe("machines that cannot be used", function () {
     this.timeout("3m");
@@ -20,7 +20,7 @@ describe("machines that cannot be used", function () {
     let odd: SshMachine;
     /** Has disks with something on them. */
     let disks: SshMachine;
-    let before_: { sound: string; odd: string; disks: string };
+    let untouched: { sound: string; odd: string; disks: string };
     let result: UpResult;
     const key = newSshKey();
     const otherKey = newSshKey();
@@ -37,9 +37,10 @@ describe("machines that cannot be used", function () {
             registry: { engine: "distribution", port: 5000 },
             loadBalancer: { mode: "http", httpsPort: 443, httpPort: 80 },
             // No service is going to run.
-            images: { registry: "registry.example/none:1", nginx: "registry.example/none:1" },
+            images: { registry: none, nginx: none },
             ...more,
         });
+    const stranger = () => ({ "other-user-key": existing(sound, { privateKey: "otherKey" }) });
     const diskSums = () => disks.run("sha256sum", ["/dev/hbdata0", "/dev/hbdata1"]);
     /** What is said of a machine, in one line. */
     const said = (name: string): string => {
@@ -70,19 +71,19 @@ describe("machines that cannot be used", function () {
             "/usr/sbin/sshd -p 5000 -o PidFile=none",
         );
         await disks.script("mkswap -q /dev/hbdata0", "echo precious | dd of=/dev/hbdata1 bs=1M seek=7 status=none");
-        before_ = { sound: await filesOf(sound), odd: await filesOf(odd), disks: await diskSums() };
+        untouched = { sound: await filesOf(sound), odd: await filesOf(odd), disks: await diskSums() };
 
         const disk = (number: number) => ({ dataDevice: `/dev/hbdata${number}`, directory: `/srv/disk${number}` });
         write(
             {
-                otherHostKey: existing(sound, { hostKey: newSshKey().public }),
-                nobodyListens: existing(sound, { port: 2200 }),
-                nobodyAnswers: existing(sound, { port: 2201 }),
-                otherUserKey: existing(sound, { privateKey: "otherKey" }),
-                noSudo: existing(sound, { user: "nosudo" }),
+                "other-host-key": existing(sound, { hostKey: newSshKey().public }),
+                "nobody-listens": existing(sound, { port: 2200 }),
+                "nobody-answers": existing(sound, { port: 2201 }),
+                ...stranger(),
+                "no-sudo": existing(sound, { user: "nosudo" }),
                 odd: existing(odd),
-                swapDisk: existing(disks, disk(0)),
-                writtenDisk: existing(disks, disk(1)),
+                "swap-disk": existing(disks, disk(0)),
+                "written-disk": existing(disks, disk(1)),
             },
             "odd",
         );
@@ -100,10 +101,91 @@ describe("machines that cannot be used", function () {
         }
     });
 
-    it("says that another host key is shown, and which", () => {
+    it("says of another host key which it is, and where to put it if it is right", () => {
         const [type = "", shown = ""] = sound.hostKey.split(" ");
-        const text = said("otherHostKey");
-        assert.ok(text.includes(`answers with another host key (${type} ${shown})`), text);
-        assert.match(text, /put its new key into harborage:machines\.otherHostKey\.hostKey/);
+        const text = said("other-host-key");
+        assert.ok(text.includes(`:22 answers with another host key (${type} ${shown})`), text);
+        assert.match(text, /put its new key into harborage:machines\.other-host-key\.hostKey/);
+    });
+
+    it("says of a machine that does not answer where it was looked for, and how long", () => {
+        assert.match(said("nobody-listens"), /:2200 does not answer to SSH: .*ECONNREFUSED.* \(waited 30 s\)$/);
+        assert.match(said("nobody-answers"), /:2201 does not answer to SSH: .*firewall.* \(waited 30 s\)$/);
+    });
+
+    it("says of a user who cannot get in, or cannot become root, what to write there", () => {
+        assert.match(
+            said("other-user-key"),
+            /does not accept the key .* for the user root; put the public key into ~root\/\.ssh\/authorized_keys there, or .*machines\.other-user-key\.privateKey/,
+        );
+        assert.match(
+            said("no-sudo"),
+            /nosudo cannot become root .*"nosudo ALL=\(ALL\) NOPASSWD: ALL", or .*machines\.no-sudo\.user/,
+        );
+    });
+
+    it("gives none of them more than 40 s", () => {
+        assert.deepEqual([...result.failures.keys()].filter((name) => name.endsWith("-preflight")).sort(), [
+            "no-sudo-preflight",
+            "nobody-answers-preflight",
+            "nobody-listens-preflight",
+            "odd-preflight",
+            "other-host-key-preflight",
+            "other-user-key-preflight",
+        ]);
+        for (const [name, seconds] of result.failures) {
+            assert.ok(seconds <= 40, `${name}: ${seconds} s`);
+        }
+    });
+
+    it("says everything at once of a machine that is not fit, and changes nothing on it", async () => {
+        const { output } = result;
+        assert.match(output, /odd is not ready, and nothing on it was changed:/);
+        assert.match(output, /- this is fedora 42; expected Debian 12 or 13, or Ubuntu 22\.04 or 24\.04/);
+        assert.match(
+            output,
+            /- \/etc\/docker\/daemon\.json was not written .* put what it says into baseline\.docker\.daemon/,
+        );
+        assert.match(output, /- port 5000 is taken by sshd \(pid \d+\); .* \(registry\.port\)/);
+        assert.equal(await filesOf(odd), untouched.odd);
+    });
+
+    it("formats no disk that has anything on it, also where no file system is known", async () => {
+        assert.match(
+            result.output,
+            /\/dev\/hbdata0 holds something else and is not formatted: .*TYPE=swap.* \(machines\.\*\.dataDevice\)/,
+        );
+        assert.match(
+            result.output,
+            /\/dev\/hbdata1 is not blank and is not formatted; .* \(machines\.\*\.dataDevice\)/,
+        );
+        assert.equal(await diskSums(), untouched.disks);
+    });
+
+    it("finds a file that is not what it should be before the machine is touched", async () => {
+        const composePlugin = { path: stack?.stackFile, sha256: zeros };
+        write({ sound: existing(sound), ...stranger() }, "sound", {
+            baseline: { ...baseline, docker: { composePlugin } },
+        });
+        const { code, output } = await theStack().tryUp();
+        assert.notEqual(code, 0);
+        const actual = sha256(readFileSync(theStack().stackFile));
+        assert.ok(output.includes(`${theStack().stackFile} has the SHA-256 ${actual}; expected ${zeros}`), output);
+        assert.match(output, /harborage:baseline\.docker\.composePlugin\.sha256: /);
+    });
+
+    it("finds a time zone that does not exist without looking at the machine", async () => {
+        const logins = sound.connections();
+        write({ sound: existing(sound), ...stranger() }, "sound", {
+            baseline: { ...baseline, timeZone: "Europe/Atlantis" },
+        });
+        const { code, output } = await theStack().tryUp();
+        assert.notEqual(code, 0);
+        assert.match(output, /harborage:baseline\.timeZone: .*"Europe\/Atlantis".*; expected a time zone that exists/);
+        assert.equal(sound.connections(), logins);
+    });
+
+    it("has changed nothing on the machine that was only described in a wrong way", async () => {
+        assert.equal(await filesOf(sound), untouched.sound);
     });
 });

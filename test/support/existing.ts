@@ -50,8 +50,13 @@ export async function remains(machine: SshMachine): Promise<Record<string, strin
 
 export const nothing = { containers: [], networks: [], volumes: [], images: [] };
 
-/** Every file of a machine with its kind, mode, owner, size and age; without what the kernel and the logs say. */
+/**
+ * Every file of a machine with its kind, mode, owner, size and age; without what the kernel and the logs say, and without
+ * the ages of folders, in which a check may try whether it can write.
+ */
 export function filesOf(machine: SshMachine): Promise<string> {
     const without = ["/proc", "/sys", "/dev", "/run", "/tmp", "/var/log"].map((path) => `-path ${path}`).join(" -o ");
-    return machine.script(`find / \\( ${without} \\) -prune -o -printf '%p %y %m %U %s %T@ %l\\n' | sort`);
+    const folders = "-type d -printf '%p %m %U\\n'";
+    const files = "-printf '%p %y %m %U %s %T@ %l\\n'";
+    return machine.script(`find / \\( ${without} \\) -prune -o ${folders} -o ${files} | sort`);
 }
