@@ -51,7 +51,7 @@ export async function reach(path: string, connection: Connection, patience: Pati
         const hopeless = refusal.kind === "final" || (refusal.kind === "settling" && !patience.isNew);
         if (hopeless || Date.now() + pause * 1000 > end) {
             const waited = hopeless ? "" : ` (waited ${String(patience.seconds)} s)`;
-            throw new Error(`harborage: ${refusal.message}${waited}`);
+            throw new Error(`${refusal.message}${waited}`);
         }
         await sleep(pause * 1000);
     }
@@ -172,9 +172,10 @@ function explain(path: string, connection: Connection, error: Error & { level?: 
     const place = endpoint(connection);
     const text = messageOf(error);
     if (error.level === "client-authentication") {
-        const key = privateKey === undefined ? "no key of the SSH agent" : "not the key";
+        const refused =
+            privateKey === undefined ? "accepts no key of the SSH agent" : "does not accept the key of the stack file";
         return new Refusal(
-            `${path}: ${place} accepts ${key} for the user ${user}; put the public key into ~${user}/.ssh/authorized_keys there, or name another user (${path}.user)`,
+            `${path}: ${place} ${refused} for the user ${user}; put the public key into ~${user}/.ssh/authorized_keys there, or name another user or key (${path}.user, ${path}.privateKey)`,
             "settling",
         );
     }
