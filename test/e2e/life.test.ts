@@ -1,31 +1,13 @@
 import assert from "node:assert/strict";
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { after, before, describe, it } from "mocha";
-import { defaultImages } from "../../config/plan";
-import { standInImages } from "../../toolchain/images/build";
 import { ask, Skopeo, type Access } from "../support/client";
-import { docker } from "../support/docker";
-import { makeImage, sha256, type Image } from "../support/image";
+import { closedSite } from "../support/closed-site";
+import { makeImage, type Image } from "../support/image";
 import { TestStack, type Settings } from "../support/launcher";
 import { Machine } from "../support/machine";
 import { until } from "../support/processes";
-
-/** For a machine without a way out: the images in a file, unless the launcher makes them by itself. */
-async function closedSite(folder: string): Promise<Settings> {
-    if ((await standInImages()) !== undefined) {
-        return {};
-    }
-    const path = join(folder, "images.tar");
-    const tags = { registry: "harborage-test/registry:pulled", nginx: "harborage-test/nginx:pulled" };
-    for (const name of ["registry", "nginx"] as const) {
-        await docker("pull", "--quiet", defaultImages[name]);
-        await docker("tag", defaultImages[name], tags[name]);
-    }
-    await docker("save", "--output", path, tags.registry, tags.nginx);
-    await docker("image", "rm", tags.registry, tags.nginx);
-    return { images: { ...tags, bundle: { path, sha256: sha256(readFileSync(path)) } } };
-}
 
 describe("the life of a registry on a machine", function () {
     this.timeout("3m");

@@ -1,7 +1,9 @@
+import { strict as assert } from "node:assert";
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import path from "node:path";
 import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
 import * as grpc from "@grpc/grpc-js";
 import { Empty } from "google-protobuf/google/protobuf/empty_pb";
 import { Struct } from "google-protobuf/google/protobuf/struct_pb";
@@ -51,6 +53,14 @@ const SEVERITIES = {
  */
 export function officialPlugin(name: PluginName): string | undefined {
     return process.env[`HARBORAGE_PLUGIN_${name.toUpperCase()}`];
+}
+
+/** Waits for what a plugin does meanwhile, for ten seconds at most. */
+export async function eventually(condition: () => boolean): Promise<void> {
+    for (let waited = 0; !condition(); waited += 20) {
+        assert.ok(waited < 10_000, `not within ten seconds: ${String(condition)}`);
+        await sleep(20);
+    }
 }
 
 /** An engine as far as plugins see it: an address that takes log messages. */

@@ -106,9 +106,6 @@ const RESOURCES: Readonly<Record<string, { inputs: Values; changes: readonly Cha
 /** Each function with arguments that do. */
 const FUNCTIONS: Readonly<Record<string, Values>> = {
     "compute/getFlavor:getFlavor": { name: "small" },
-    "compute/getKeypair:getKeypair": { name: "k" },
-    "compute/getLimitsV2:getLimitsV2": { projectId: "t" },
-    "identity/getAuthScope:getAuthScope": { name: "scope" },
     "images/getImage:getImage": { name: "debian-12" },
     "networking/getNetwork:getNetwork": { name: "public" },
     "networking/getSubnet:getSubnet": { networkId: "n" },

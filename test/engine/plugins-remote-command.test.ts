@@ -3,10 +3,9 @@ import { execFileSync, spawn, type ChildProcess } from "node:child_process";
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { connect, createServer, type Server } from "node:net";
-import { setTimeout as sleep } from "node:timers/promises";
 import { after, afterEach, before, beforeEach, describe, it } from "mocha";
 import { secret, textOf, UNKNOWN, type Values } from "../../toolchain/plugins/lib/values";
-import { officialPlugin, PluginProcess } from "./plugins-harness";
+import { eventually, officialPlugin, PluginProcess } from "./plugins-harness";
 import {
     freePort,
     generateKey,
@@ -197,9 +196,7 @@ describe("plugin command: remote.Command", function () {
 
         it("shows each line while the command runs", async () => {
             const created = create({ create: "echo one; echo two >&2; sleep 2; printf three" });
-            for (let waited = 0; messages().length < 2 && waited < 1_800; waited += 50) {
-                await sleep(50);
-            }
+            await eventually(() => messages().length >= 2);
             assert.deepEqual(messages().sort(), ["one", "two"]);
             await created;
             assert.deepEqual(messages().slice(2), ["three"]);
@@ -522,9 +519,7 @@ describe("plugin command: remote.Command", function () {
         it("waits for a machine that comes up, without end when the limit is -1", async () => {
             const port = await freePort();
             const created = create({ create: "echo up" }, { port, dialErrorLimit: -1 });
-            while (!messages().includes("Dial 3/inf failed: retrying")) {
-                await sleep(20);
-            }
+            await eventually(() => messages().includes("Dial 3/inf failed: retrying"));
             const late = forwardTo(port, sshd.port);
             try {
                 assert.equal((await created)["stdout"], "up");
@@ -554,9 +549,7 @@ describe("plugin command: remote.Command", function () {
             before(async () => {
                 agentSocketPath = sshd.file("agent");
                 agent = spawn("ssh-agent", ["-D", "-a", agentSocketPath], { stdio: "ignore" });
-                while (!existsSync(agentSocketPath)) {
-                    await sleep(20);
-                }
+                await eventually(() => existsSync(agentSocketPath));
                 execFileSync("ssh-add", ["-q", sshd.file("user")], { env: { SSH_AUTH_SOCK: agentSocketPath } });
             });
             after(() => agent.kill());
@@ -699,9 +692,7 @@ describe("plugin command: remote.Command and its plugin", function () {
         const connection = secret(sshd.connection({ port: await freePort(), dialErrorLimit: -1 }));
         const created = started.create(started.urn(TYPE), { create: "true", connection });
         const failed = assert.rejects(created, { message: "context canceled" });
-        while (started.engine.logs.length < 3) {
-            await sleep(20);
-        }
+        await eventually(() => started.engine.logs.length >= 3);
         await started.cancel();
         await failed;
     });
@@ -718,9 +709,7 @@ describe("plugin command: remote.Command and its plugin", function () {
         const started = await start();
         const inputs: Values = { create: "echo go; sleep 2; echo end", connection: secret(sshd.connection()) };
         const created = started.create(started.urn(TYPE), inputs);
-        while (!started.engine.logs.some(({ message }) => message === "go")) {
-            await sleep(20);
-        }
+        await eventually(() => started.engine.logs.some(({ message }) => message === "go"));
         await started.cancel();
         assert.equal((await created).properties["stdout"], "go\nend");
     });
@@ -730,16 +719,11 @@ describe("plugin command: remote.Command and its plugin", function () {
         const done = sshd.file("done");
         const inputs: Values = { create: `echo go; sleep 2; touch ${done}`, connection: secret(sshd.connection()) };
         const failed = assert.rejects(started.create(started.urn(TYPE), inputs));
-        while (!started.engine.logs.some(({ message }) => message === "go")) {
-            await sleep(20);
-        }
+        await eventually(() => started.engine.logs.some(({ message }) => message === "go"));
         await started.stop();
         await failed;
         assert.ok(!existsSync(done));
-        for (let waited = 0; !existsSync(done) && waited < 10_000; waited += 100) {
-            await sleep(100);
-        }
-        assert.ok(existsSync(done));
+        await eventually(() => existsSync(done));
     });
 });
 

@@ -225,6 +225,7 @@ describe("program", () => {
         // What depends on a replaced resource would be replaced with it.
         const data = command(raised, "this-machine-data");
         assert.ok(!data.dependsOn.some((each) => replaced.includes(each.split(" ")[1] ?? "")), data.dependsOn.join());
+        assert.deepEqual(data.inputs["triggers"], []);
         // It is updated in place: the mark on it is the new incarnation's, and nothing else of it changes.
         const incarnations = JSON.stringify(data.inputs).match(/ [0-9a-f]+-2(?= )/g);
         assert.equal(incarnations?.length, 2);

@@ -23,6 +23,8 @@ export interface Change {
 export interface UpResult extends Ran {
     /** Resources that were not left as they were, in the order of the events. */
     readonly changes: readonly Change[];
+    /** By name of the resource that failed, the seconds that it took until then. */
+    readonly failures: ReadonlyMap<string, number>;
 }
 
 /** Ports that nothing listens on, below those that the system gives to outgoing connections. */
@@ -174,7 +176,8 @@ export class TestStack {
             // Without this variable the option is not there.
             env: { PULUMI_DEBUG_COMMANDS: "true", ...options.env },
         });
-        return { ...ran, changes: readChanges(log) };
+        const events = readEvents(log);
+        return { ...ran, changes: changesOf(events), failures: failuresOf(events) };
     }
 
     /**
@@ -225,24 +228,57 @@ export class TestStack {
     }
 }
 
-interface EngineEvent {
-    readonly resourcePreEvent?: {
-        readonly metadata: { readonly op: string; readonly urn: string; readonly type: string };
-    };
+interface Metadata {
+    readonly op: string;
+    readonly urn: string;
+    readonly type: string;
 }
 
-/** What an event log says was changed. Reads of what is, and outputs of the stack itself, are no changes. */
-function readChanges(log: string): Change[] {
+interface EngineEvent {
+    /** Seconds. */
+    readonly timestamp: number;
+    readonly resourcePreEvent?: { readonly metadata: Metadata };
+    readonly resOpFailedEvent?: { readonly metadata: Metadata };
+}
+
+const nameOf = (urn: string) => urn.split("::").at(-1) ?? urn;
+
+/** What an event log holds. */
+function readEvents(log: string): EngineEvent[] {
     let text: string;
     try {
         text = readFileSync(log, "utf8");
     } catch {
         return [];
     }
-    return text
-        .split("\n")
-        .filter((line) => line.startsWith("{"))
-        .flatMap((line) => (JSON.parse(line) as EngineEvent).resourcePreEvent?.metadata ?? [])
+    const lines = text.split("\n").filter((line) => line.startsWith("{"));
+    return lines.map((line) => JSON.parse(line) as EngineEvent);
+}
+
+/** Reads of what is, and outputs of the stack itself, are no changes. */
+function changesOf(events: readonly EngineEvent[]): Change[] {
+    return events
+        .flatMap(({ resourcePreEvent }) => resourcePreEvent?.metadata ?? [])
         .filter(({ op }) => !["same", "read", "refresh"].includes(op))
-        .map(({ op, urn, type }) => ({ op, type, name: urn.split("::").at(-1) ?? urn }));
+        .map(({ op, urn, type }) => ({ op, type, name: nameOf(urn) }));
+}
+
+function failuresOf(events: readonly EngineEvent[]): Map<string, number> {
+    const begun = new Map(
+        events.flatMap(({ timestamp, resourcePreEvent }) =>
+            resourcePreEvent === undefined ? [] : [[resourcePreEvent.metadata.urn, timestamp]],
+        ),
+    );
+    return new Map(
+        events.flatMap(({ timestamp, resOpFailedEvent }) =>
+            resOpFailedEvent === undefined
+                ? []
+                : [
+                      [
+                          nameOf(resOpFailedEvent.metadata.urn),
+                          timestamp - (begun.get(resOpFailedEvent.metadata.urn) ?? 0),
+                      ],
+                  ],
+        ),
+    );
 }

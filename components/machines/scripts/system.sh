@@ -174,7 +174,7 @@ find_disk() {
         fi
         sleep 1
     done
-    fail "the disk for the data is not there after $disk_seconds s: $disk; this machine has: $(lsblk --nodeps --noheadings --output NAME,SIZE,SERIAL | tr '\n' ';')"
+    fail "the disk for the data is not there after $disk_seconds s: $disk (machines.*.dataDevice); this machine has: $(lsblk --nodeps --noheadings --output NAME,SIZE,SERIAL | tr '\n' ';')"
 }
 
 mount_data() {
@@ -202,11 +202,11 @@ format_blank() {
     found=$(blkid --probe --output export "$device" 2>/dev/null) || true
     case $found in
         *TYPE=ext4*) return 0 ;;
-        *TYPE=*) fail "$device holds something else and is not formatted: $(tr '\n' ' ' <<<"$found"); wipe it by hand (wipefs --all $device), or name another disk" ;;
+        *TYPE=*) fail "$device holds something else and is not formatted: $(tr '\n' ' ' <<<"$found"); wipe it by hand (wipefs --all $device), or name another disk (machines.*.dataDevice)" ;;
     esac
     # What blkid does not know may be data all the same.
-    [[ -z $(lsblk --noheadings --raw --output NAME "$device" | tail -n +2) ]] || fail "$device has partitions and is not formatted; name a disk without any"
-    cmp --quiet --bytes 16777216 "$device" /dev/zero || fail "$device is not blank and is not formatted; wipe it by hand (wipefs --all and dd if=/dev/zero of=$device bs=1M count=16), or name another disk"
+    [[ -z $(lsblk --noheadings --raw --output NAME "$device" | tail -n +2) ]] || fail "$device has partitions and is not formatted; name a disk without any (machines.*.dataDevice)"
+    cmp --quiet --bytes 16777216 "$device" /dev/zero || fail "$device is not blank and is not formatted; wipe it by hand (wipefs --all and dd if=/dev/zero of=$device bs=1M count=16), or name another disk (machines.*.dataDevice)"
     say "formatting $device, which is blank"
     mkfs.ext4 -q -L harborage "$device" </dev/null
 }

@@ -22,6 +22,7 @@ interface Opened {
 
 interface InternalChannel extends ClientChannel {
     readonly _callbacks: ((failed: unknown) => void)[];
+    readonly incoming: { readonly state: string };
     readonly outgoing: { readonly id: number };
     subtype?: "exec";
 }
@@ -54,6 +55,10 @@ export class Session {
     /** @returns whether the server takes the variable: OpenSSH does what AcceptEnv lists. */
     setVariable(name: string, value: string): Promise<boolean> {
         return new Promise((resolve) => {
+            if (this.isLost()) {
+                resolve(false);
+                return;
+            }
             this.channel._callbacks.push((failed) => resolve(!failed));
             this.internals._protocol.env(this.channel.outgoing.id, name, value, true);
         });
@@ -67,6 +72,10 @@ export class Session {
     run(command: string, stdin: string, output: Output): Promise<string | undefined> {
         const { channel } = this;
         return new Promise((resolve) => {
+            if (this.isLost()) {
+                resolve("EOF");
+                return;
+            }
             let status: number | null | undefined;
             let signal: string | undefined;
             let written = stdin === "";
@@ -94,5 +103,10 @@ export class Session {
             });
             this.internals._protocol.exec(channel.outgoing.id, command, true);
         });
+    }
+
+    /** Then nothing comes any more, no answer and no end. */
+    private isLost(): boolean {
+        return this.channel.incoming.state === "closed";
     }
 }
