@@ -27,7 +27,7 @@ function entriesAt(root: unknown, path: readonly PropertyKey[]): [string, unknow
  * the schema finds by itself is not said again here.
  */
 export function contradictions(file: unknown): Contradiction[] {
-    return [...roles(file), ...ports(file), ...reach(file), ...openstack(file), ...login(file), ...kept(file)];
+    return [roles, ports, sshPorts, reach, openstack, login, kept].flatMap((check) => check(file));
 }
 
 const kindOf = (file: unknown, machine: unknown) => valueAt(file, ["machines", machine as PropertyKey, "kind"]);
@@ -60,6 +60,30 @@ function ports(file: unknown): Contradiction[] {
               },
           ]
         : [];
+}
+
+/** Where SSH answers on a machine; undefined on this one. */
+function sshPort(file: unknown, machine: unknown): unknown {
+    const kind = kindOf(file, machine);
+    return kind === "openstack"
+        ? 22
+        : kind === "existing"
+          ? valueAt(file, ["machines", machine as PropertyKey, "port"])
+          : undefined;
+}
+
+function sshPorts(file: unknown): Contradiction[] {
+    const settings = [
+        ["node", "registry", "port"],
+        ["loadBalancer", "loadBalancer", "httpsPort"],
+        ["loadBalancer", "loadBalancer", "httpPort"],
+    ] as const;
+    return settings.flatMap(([role, ...path]) => {
+        const taken = sshPort(file, valueAt(file, ["topology", role]));
+        return taken !== undefined && valueAt(file, path) === taken
+            ? [{ path, message: "expected another port than SSH's on the same machine, for example 5000" }]
+            : [];
+    });
 }
 
 /** Whether the load balancer can reach the node. */

@@ -83,6 +83,22 @@ export function choice<const T extends readonly [string, ...string[]]>(
     return z.enum(words, { error: () => `expected one of: ${words.join(", ")}` });
 }
 
+/**
+ * For a list's `superRefine`: what is there already is a mistake.
+ *
+ * @param of what must not be there twice
+ * @param path where that is in an item
+ */
+export function eachOnce<T>(of: (item: T) => unknown, path: readonly PropertyKey[], message: string) {
+    return (items: readonly T[], context: z.core.$RefinementCtx): void => {
+        items.forEach((item, index) => {
+            if (items.findIndex((other) => of(other) === of(item)) < index) {
+                context.addIssue({ code: "custom", path: [index, ...path], message });
+            }
+        });
+    };
+}
+
 /** A TCP port. */
 export function port(example: number): z.ZodInt {
     return integer(1, 65535, "a TCP port", example);

@@ -80,6 +80,8 @@ const bastion = object(
     "{address: bastion.example.com, user: jump, hostKey: ssh-ed25519 AAAA…}",
 );
 
+const isAddress = (address: string) => dnsNameOrAddress.safeParse(address).success;
+
 const existingMachine = object(
     {
         kind: z.literal("existing"),
@@ -105,7 +107,7 @@ const existingMachine = object(
     },
     "{kind: existing, address: 192.0.2.10, hostKey: ssh-ed25519 AAAA…}",
 )
-    .refine((machine) => machine.privateAddress !== undefined || isIPv4(machine.address), {
+    .refine(({ address, privateAddress }) => privateAddress !== undefined || isIPv4(address) || !isAddress(address), {
         path: ["privateAddress"],
         error: "expected the machine's IPv4 address, since `address` is a name, for example 192.0.2.10",
     })

@@ -1,32 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "mocha";
-import { parseStackFile, StackFileError, type Mistake, type StackFile } from "../../config/stack-file";
+import { parseStackFile } from "../../config/stack-file";
+import { assertOneMistake, lines, mistakesOf } from "./support/mistakes";
 import { fileWith, minimal, stackFile } from "./support/stack-files";
-
-function mistakesOf(file: StackFile): readonly Mistake[] {
-    try {
-        parseStackFile(file);
-    } catch (error) {
-        assert.ok(error instanceof StackFileError, String(error));
-        return error.mistakes;
-    }
-    assert.fail("the stack file was accepted");
-}
-
-/** The mistakes as they are printed. */
-function lines(file: StackFile): string[] {
-    return mistakesOf(file).map(({ path, message }) => `${path}: ${message}`);
-}
-
-function assertOneMistake(file: StackFile, expected: string | RegExp) {
-    const found = lines(file);
-    assert.equal(found.length, 1, found.join("\n"));
-    if (typeof expected === "string") {
-        assert.equal(found[0], expected);
-    } else {
-        assert.match(found[0] ?? "", expected);
-    }
-}
 
 describe("stack file", () => {
     it("fills in every default", () => {
