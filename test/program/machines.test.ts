@@ -93,7 +93,7 @@ describe("program on machines that exist", () => {
     });
 
     it("reaches each machine as the stack file says", () => {
-        const dialing = { dialErrorLimit: 5, perDialTimeout: 10 };
+        const dialing = { dialErrorLimit: 12, perDialTimeout: 10 };
         const connections = (name: string) => {
             const all = run.resources
                 .filter((each) => isRemote(each) && each.parent.endsWith(` ${name}`))

@@ -253,16 +253,20 @@ const cloud = needs(
         sshKey: sshLogin,
         antiAffinity: fc.constantFrom("soft", "hard", "none"),
         bootMinutes: fc.integer({ min: 1, max: 120 }),
-        auth: partial({
-            cloud: cloudName,
-            authUrl: fc.webUrl(),
-            userName: cloudName,
-            password: secretName,
-            applicationCredentialId: text(/^[0-9a-f]{32}$/),
-            applicationCredentialSecret: secretName,
-            token: secretName,
-            caFile: text(/^\/[a-z/]{1,12}$/),
-        }).map((record) => ({ ...record })),
+        auth: fc
+            .oneof(
+                partial({ cloud: cloudName, caFile: text(/^\/[a-z/]{1,12}$/) }),
+                partial({
+                    authUrl: fc.webUrl(),
+                    userName: cloudName,
+                    password: secretName,
+                    applicationCredentialId: text(/^[0-9a-f]{32}$/),
+                    applicationCredentialSecret: secretName,
+                    token: secretName,
+                    caFile: text(/^\/[a-z/]{1,12}$/),
+                }),
+            )
+            .map((record) => ({ ...record })),
     },
 );
 
@@ -314,7 +318,7 @@ const kinds = fc.record({
         ["openstack", "openstack"],
         ["openstack", "existing"],
     ),
-    idle: fc.subarray(["openstack", "existing"], { maxLength: 1 }),
+    idle: fc.subarray(["existing"]),
 });
 
 /** The names of secrets that settings hold; users have theirs already. */
@@ -368,6 +372,8 @@ export const remoteDraft: fc.Arbitrary<Draft> = fc
             topology: { kind: "single", node, loadBalancer: parts.kinds.pair.length === 2 ? other : node },
             ...(kindsOfAll.includes("openstack") ? { openstack } : {}),
             ...(parts.baseline === undefined ? {} : { baseline: parts.baseline }),
+            // On a VM data goes with its volume.
+            ...(parts.kinds.pair[0] === "openstack" ? { storage: {} } : {}),
         };
         return { ...draft, settings, secrets: [...new Set(namesOfSecrets(settings))] };
     });
