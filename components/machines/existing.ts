@@ -35,8 +35,9 @@ export class ExistingMachine extends pulumi.ComponentResource implements Machine
             ...(privateKey === undefined ? {} : { privateKey: secret(privateKey) }),
         });
         const { bastion, ...direct } = place.ssh;
+        const path = `harborage:machines.${name}`;
         this.host = sshHost({
-            path: `harborage:machines.${name}`,
+            paths: { machine: path, proxy: `${path}.bastion` },
             ...ssh(direct),
             ...(bastion === undefined ? {} : { proxy: connectionOf(ssh(bastion)) }),
             patience,

@@ -14,7 +14,7 @@ export interface Patience {
     readonly isNew: boolean;
 }
 
-/** Seconds for one try to connect and to log in. */
+/** The most seconds for one try to connect and to log in. */
 const tryTime = 15;
 
 /** Seconds between tries. */
@@ -31,19 +31,26 @@ class Refusal extends Error {
     }
 }
 
+/** Where the machines stand in the stack file. */
+export interface Paths {
+    readonly machine: string;
+    /** The machine that SSH goes through. */
+    readonly proxy?: string;
+}
+
 /**
  * Waits until a machine answers to SSH with the key that it must have, lets the user in, and lets it become root.
  *
- * @param path where the machine stands in the stack file
  * @throws Error with what is wrong, where in the stack file, and what to do
  */
-export async function reach(path: string, connection: Connection, patience: Patience): Promise<void> {
-    await checkAgent();
+export async function reach(paths: Paths, connection: Connection, patience: Patience): Promise<void> {
+    await checkAgent(paths.machine);
     const end = Date.now() + patience.seconds * 1000;
     for (;;) {
-        const refusal = await tryOnce(path, connection, patience.isNew ? end : undefined).then(
+        const refusal = await tryOnce(paths, connection, patience, end).then(
             () => undefined,
-            (error: unknown) => (error instanceof Refusal ? error : new Refusal(String(error), "final")),
+            // A connection that breaks on the way.
+            (error: unknown) => (error instanceof Refusal ? error : explain(paths.machine, connection, error as Error)),
         );
         if (refusal === undefined) {
             return;
@@ -57,10 +64,15 @@ export async function reach(path: string, connection: Connection, patience: Pati
     }
 }
 
+function agentSocket(): string | undefined {
+    const { SSH_AUTH_SOCK: socket } = process.env;
+    return socket === "" ? undefined : socket;
+}
+
 /** The command plugin connects to the agent even when it has a key, and fails on one that is gone. */
-async function checkAgent(): Promise<void> {
-    const socket = process.env["SSH_AUTH_SOCK"];
-    if (socket === undefined || socket === "") {
+async function checkAgent(path: string): Promise<void> {
+    const socket = agentSocket();
+    if (socket === undefined) {
         return;
     }
     await new Promise<void>((resolve, reject) => {
@@ -69,24 +81,31 @@ async function checkAgent(): Promise<void> {
         client.once("connect", () => client.destroy());
     }).catch((error: unknown) => {
         throw new Error(
-            `harborage: the SSH agent at SSH_AUTH_SOCK (${socket}) does not answer (${messageOf(error)}); start one, or unset the variable`,
+            `${path}: the SSH agent at SSH_AUTH_SOCK (${socket}) does not answer (${messageOf(error)}); start one, or unset the variable`,
         );
     });
 }
 
-/** @param settleUntil until when a new machine may take to settle, as Date.now() has it; absent for others */
-async function tryOnce(path: string, connection: Connection, settleUntil?: number): Promise<void> {
+/** @param end when the machine is given up, as Date.now() has it */
+async function tryOnce(
+    { machine: path, proxy: proxyPath = path }: Paths,
+    connection: Connection,
+    { seconds: patience, isNew }: Patience,
+    end: number,
+): Promise<void> {
     const { proxy } = connection;
-    const through = proxy && (await logIn(`${path}'s bastion`, proxy));
+    const seconds = Math.min(tryTime, patience);
+    const through = proxy && (await logIn(proxyPath, proxy, seconds));
     try {
-        if (through !== undefined && settleUntil !== undefined) {
-            await settle(`${path}'s bastion`, through, settleUntil);
+        if (through !== undefined && isNew) {
+            await settle(proxyPath, through, end);
         }
-        const client = await logIn(path, connection, through);
+        const socket = through && (await forward(path, connection, seconds, through));
+        const client = await logIn(path, connection, seconds, socket);
         try {
             await becomeRoot(path, connection, client);
-            if (settleUntil !== undefined) {
-                await settle(path, client, settleUntil);
+            if (isNew) {
+                await settle(path, client, end);
             }
         } finally {
             client.end();
@@ -100,8 +119,13 @@ function endpoint({ host, port = 22 }: Connection): string {
     return `${host}:${String(port)}`;
 }
 
-/** Logs in, directly or through a client that is logged in elsewhere. */
-async function logIn(path: string, connection: Connection, through?: Client): Promise<Client> {
+/**
+ * Logs in.
+ *
+ * @param seconds how long it may take
+ * @param sock the way through another machine; absent where it is direct
+ */
+async function logIn(path: string, connection: Connection, seconds: number, sock?: ClientChannel): Promise<Client> {
     // Loaded here and not at the top: a run that changes nothing on a machine does not need it.
     const { Client: SshClient, utils } = (await import("ssh2")).default;
     const { host, port = 22, user = "root", hostKey, privateKey } = connection;
@@ -109,23 +133,22 @@ async function logIn(path: string, connection: Connection, through?: Client): Pr
     if (pinned instanceof Error) {
         throw new Refusal(`${path}.hostKey cannot be read: ${pinned.message}`, "final");
     }
+    const agent = agentSocket();
     let shown: Buffer | undefined;
     const config: ConnectConfig = {
         host,
         port,
         username: user,
-        readyTimeout: tryTime * 1000,
+        readyTimeout: seconds * 1000,
         ...(privateKey === undefined ? {} : { privateKey }),
-        ...(privateKey === undefined && process.env["SSH_AUTH_SOCK"] !== undefined
-            ? { agent: process.env["SSH_AUTH_SOCK"] }
-            : {}),
+        ...(privateKey === undefined && agent !== undefined ? { agent } : {}),
         // ssh2's types have one list of names; the server's others are not asked for.
         ...(pinned === undefined ? {} : { algorithms: { serverHostKey: [pinned.type] as never } }),
         hostVerifier: (key: Buffer, verify: VerifyCallback) => {
             shown = key;
             verify(pinned === undefined || key.equals(pinned.getPublicSSH()));
         },
-        ...(through === undefined ? {} : { sock: await forward(path, connection, through) }),
+        ...(sock === undefined ? {} : { sock }),
     };
     return new Promise<Client>((resolve, reject) => {
         const client = new SshClient();
@@ -135,20 +158,32 @@ async function logIn(path: string, connection: Connection, through?: Client): Pr
             client.on("error", () => undefined);
             resolve(client);
         });
-        client.once("error", (error) => {
+        // On and not once: after a timeout the end of the connection is an error as well.
+        client.on("error", (error) => {
             client.end();
             reject(explain(path, connection, error, shown));
         });
-        client.connect(config);
+        try {
+            client.connect(config);
+        } catch (error) {
+            // A private key that it cannot read.
+            reject(explain(path, connection, error as Error));
+        }
     });
 }
 
-function forward(path: string, connection: Connection, through: Client): Promise<ClientChannel> {
+function forward(path: string, connection: Connection, seconds: number, through: Client): Promise<ClientChannel> {
     const { host, port = 22 } = connection;
     return new Promise((resolve, reject) => {
         const timer = setTimeout(
-            () => reject(new Refusal(`${path}: ${endpoint(connection)} does not answer through its bastion`, "silent")),
-            tryTime * 1000,
+            () =>
+                reject(
+                    new Refusal(
+                        `${path}: ${endpoint(connection)} does not answer through its bastion; see whether the machine runs, and whether its sshd and firewall let the bastion in`,
+                        "silent",
+                    ),
+                ),
+            seconds * 1000,
         );
         through.forwardOut("127.0.0.1", 0, host, port, (error, channel) => {
             clearTimeout(timer);
@@ -172,8 +207,11 @@ function explain(path: string, connection: Connection, error: Error & { level?: 
     const place = endpoint(connection);
     const text = messageOf(error);
     if (error.level === "client-authentication") {
-        const refused =
-            privateKey === undefined ? "accepts no key of the SSH agent" : "does not accept the key of the stack file";
+        const withoutKey =
+            agentSocket() === undefined
+                ? "asks for a key, and there is no SSH agent"
+                : "accepts no key of the SSH agent";
+        const refused = privateKey === undefined ? withoutKey : "does not accept the key of the stack file";
         return new Refusal(
             `${path}: ${place} ${refused} for the user ${user}; put the public key into ~${user}/.ssh/authorized_keys there, or name another user or key (${path}.user, ${path}.privateKey)`,
             "settling",
@@ -215,6 +253,9 @@ async function becomeRoot(path: string, connection: Connection, client: Client):
         return;
     }
     const [code, output] = await execute(client, "sudo -n true");
+    if (typeof code !== "number") {
+        throw new Refusal(`${path}: the connection to ${endpoint(connection)} broke; see its sshd's log`, "silent");
+    }
     if (code !== 0) {
         throw new Refusal(
             `${path}: ${user} cannot become root on ${endpoint(connection)} (${output.trim()}); allow it with a file /etc/sudoers.d/${user} that holds "${user} ALL=(ALL) NOPASSWD: ALL", or name another user (${path}.user)`,

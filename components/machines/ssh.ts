@@ -1,10 +1,10 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { Connection, Host } from "./machine";
-import { reach, type Patience } from "./reach";
+import { reach, type Paths, type Patience } from "./reach";
 
 export interface SshArgs {
-    /** Where the machine stands in the stack file, for messages: `harborage:machines.NAME`. */
-    readonly path: string;
+    /** For messages: `harborage:machines.NAME`. */
+    readonly paths: Paths;
     readonly address: pulumi.Input<string>;
     readonly port: number;
     readonly user: string;
@@ -21,7 +21,7 @@ export interface SshArgs {
 const dialing = { dialErrorLimit: 12, perDialTimeout: 10 } as const;
 
 /** A machine's connection, as the command plugin takes it. */
-export function connectionOf(args: Omit<SshArgs, "path" | "patience">): pulumi.Output<Connection> {
+export function connectionOf(args: Omit<SshArgs, "paths" | "patience">): pulumi.Output<Connection> {
     const { address, port, user, hostKey, privateKey, proxy } = args;
     const connection = pulumi
         .all([address, hostKey, privateKey, proxy] as const)
@@ -44,7 +44,7 @@ export function sshHost(args: SshArgs): Required<Pick<Host, "ssh">> {
     let reached: Promise<void> | undefined;
     const look = () =>
         new Promise<Connection>((resolve) => void connection.apply(resolve)).then((plain) =>
-            reach(args.path, plain, args.patience),
+            reach(args.paths, plain, args.patience),
         );
     return { ssh: { connection, sudo: args.user !== "root", reach: () => (reached ??= look()) } };
 }

@@ -106,7 +106,10 @@ export class OpenstackMachine extends pulumi.ComponentResource implements Machin
         this.address = place.floatingIp ? this.createFloatingIp(name, cloud, port) : this.privateAddress;
         this.host = {
             ...sshHost({
-                path: `harborage:machines.${name}`,
+                paths: {
+                    machine: `harborage:machines.${name}`,
+                    ...(args.jump === undefined ? {} : { proxy: `harborage:machines.${args.jump.name}` }),
+                },
                 address: this.address,
                 port: 22,
                 user: place.user,
