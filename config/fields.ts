@@ -157,7 +157,7 @@ function hostBits(address: string, bits: number): number {
 
 /** An http or https URL. */
 export function httpUrl(example: string): z.ZodString {
-    return text(/^https?:\/\/[^\s/@]+(?:\/\S*)?$/, "an http or https URL without a password", example);
+    return text(/^https?:\/\/[^\s/@"\\]+(?:\/[^\s"\\]*)?$/, "an http or https URL without a password", example);
 }
 
 const exampleSshKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG1PyY83WZuOIXKzj7LqxitiSXtyZ+JoK4se3zgK2cyJ";

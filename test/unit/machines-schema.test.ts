@@ -78,7 +78,15 @@ describe("fields of machines", () => {
         for (const url of ["http://proxy:3128", "https://files.example.com/a/b?c=d", "http://[::1]:8080/"]) {
             assert.ok(accepted(schema, url), url);
         }
-        for (const url of ["ftp://x", "https://", "https://user:hunter2@example.com/", "http://a b", "proxy:3128"]) {
+        for (const url of [
+            "ftp://x",
+            "https://",
+            "https://user:hunter2@example.com/",
+            "http://a b",
+            "proxy:3128",
+            'http://a/"b',
+            "http://a\\b",
+        ]) {
             assert.ok(!accepted(schema, url), url);
         }
     });
