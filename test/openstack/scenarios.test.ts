@@ -308,6 +308,25 @@ describe("a registry on OpenStack", function () {
         assert.deepEqual(after, [(before[0] ?? 0) + 2, (before[1] ?? 0) + 1]);
     });
 
+    it("does not start Docker without the disk for the data", async () => {
+        // fstab names a disk that is not there, as it would be after a boot without it.
+        await guests.run(
+            "node",
+            "cp /etc/fstab /root/fstab; systemctl stop docker.socket docker; umount /var/lib/harborage/data; sed -i 's/^UUID=[^ ]*/UUID=00000000-0000-0000-0000-000000000000/; s/timeout=60s/timeout=5s/' /etc/fstab; systemctl daemon-reload",
+        );
+        try {
+            const { code, output } = await guests.attempt("node", "systemctl start docker");
+            assert.notEqual(code, 0, output);
+            assert.match(output, /dependency|failed/i);
+        } finally {
+            await guests.run(
+                "node",
+                "cp /root/fstab /etc/fstab; systemctl daemon-reload; systemctl reset-failed; systemctl start docker",
+            );
+        }
+        await until("the registry is back", 300, async () => (await skopeo.digest(`${host}/app:1`)) === image.digest);
+    });
+
     it("does nothing to a living VM when another image is named", async () => {
         assert.deepEqual(names(await up(machines({ image: "debian-12" }))), []);
         await pull("image");
