@@ -259,7 +259,11 @@ export function makePlan(stack: string, config: StackConfig): Plan {
                 ...(isNode ? [{ port: node.port, purpose: "registry.port" }] : []),
             ],
             projects: [...(isNode ? [node.project] : []), ...(isBalancer ? [balancer.project] : [])],
-            images: { references, ...(images.bundle === undefined ? {} : { bundle: images.bundle }) },
+            // A machine that needs none is sent none.
+            images: {
+                references,
+                ...(images.bundle === undefined || references.length === 0 ? {} : { bundle: images.bundle }),
+            },
             place: planPlace(config, name),
         };
     });

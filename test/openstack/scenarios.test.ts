@@ -148,6 +148,49 @@ describe("a registry on OpenStack", function () {
         assert.equal(await guests.openstack("network", "list", "--name", `harborage-${stack.name}`, "-f", "value"), "");
     });
 
+    it("logs in by an application credential or a token, and keeps them out of the state", async () => {
+        const {
+            OS_AUTH_URL: authUrl = "",
+            OS_PROJECT_NAME: projectName = "",
+            OS_PROJECT_DOMAIN_NAME: domain = "",
+        } = cloud;
+        const none = Object.fromEntries(Object.keys(cloud).map((name) => [name, undefined]));
+        const credential = JSON.parse(
+            await guests.openstack("application", "credential", "create", stack.name, "-f", "json"),
+        ) as { id: string; secret: string };
+        const token = await guests.openstack("token", "issue", "-f", "value", "-c", "id");
+        const logins = [
+            {
+                auth: { authUrl, applicationCredentialId: credential.id, applicationCredentialSecret: "cloudSecret" },
+                secret: credential.secret,
+            },
+            { auth: { authUrl, projectName, projectDomainName: domain, token: "cloudSecret" }, secret: token },
+        ];
+        try {
+            for (const { auth, secret } of logins) {
+                const other = await TestStack.make("login");
+                other.env = none;
+                other.write({
+                    ...settings,
+                    machines: { lb: { ...lb, image: "no-such-image" }, node },
+                    openstack: { ...(settings["openstack"] as object), auth },
+                });
+                await other.setSecret("cloudSecret", secret);
+                await other.setSecret("sshKey", key.private);
+                const { output } = await other.tryUp([], { seconds: 120 });
+                // It was let in: only then it can tell that there is no such image.
+                assert.match(output, /harborage:machines\.lb\.image: there is no image "no-such-image"/);
+                const state = readFileSync(stateFile(other), "utf8");
+                assert.match(state, /pulumi:providers:openstack/);
+                assert.ok(!state.includes(secret), JSON.stringify(Object.keys(auth)));
+                await other.run("destroy", [], { seconds: 120 });
+                await attempt("rm", ["-rf", other.folder]);
+            }
+        } finally {
+            await guests.openstack("application", "credential", "delete", stack.name);
+        }
+    });
+
     it("says what to do where the quota does not allow a VM", async () => {
         const tight = await credentials("tight-openrc");
         const { OS_PASSWORD: password = "", ...rest } = tight;
@@ -263,6 +306,25 @@ describe("a registry on OpenStack", function () {
         const after = [await guests.logins("lb"), await guests.logins("node")];
         // One more for each look at a VM, and one on the load balancer for each look at the node.
         assert.deepEqual(after, [(before[0] ?? 0) + 2, (before[1] ?? 0) + 1]);
+    });
+
+    it("does not start Docker without the disk for the data", async () => {
+        // fstab names a disk that is not there, as it would be after a boot without it.
+        await guests.run(
+            "node",
+            "cp /etc/fstab /root/fstab; systemctl stop docker.socket docker; umount /var/lib/harborage/data; sed -i 's/^UUID=[^ ]*/UUID=00000000-0000-0000-0000-000000000000/; s/timeout=60s/timeout=5s/' /etc/fstab; systemctl daemon-reload",
+        );
+        try {
+            const { code, output } = await guests.attempt("node", "systemctl start docker");
+            assert.notEqual(code, 0, output);
+            assert.match(output, /dependency|failed/i);
+        } finally {
+            await guests.run(
+                "node",
+                "cp /root/fstab /etc/fstab; systemctl daemon-reload; systemctl reset-failed; systemctl start docker",
+            );
+        }
+        await until("the registry is back", 300, async () => (await skopeo.digest(`${host}/app:1`)) === image.digest);
     });
 
     it("does nothing to a living VM when another image is named", async () => {
