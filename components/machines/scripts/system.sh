@@ -95,7 +95,8 @@ set_time_servers() {
     servers=$(setting time-server | sed 's/.*/server & iburst/')
     cp "$conf" "$work/chrony.conf"
     if [[ -n $servers ]]; then
-        sed -i -E 's/^(pool|server|sourcedir \/run) /#harborage: &/' "$work/chrony.conf"
+        # What DHCP brings is below /run.
+        sed -i -E 's/^(pool |server |sourcedir \/run\/)/#harborage: &/' "$work/chrony.conf"
         printf '%s\n' "$servers" >"$work/chrony.sources"
     else
         sed -i 's/^#harborage: //' "$work/chrony.conf"
@@ -132,7 +133,7 @@ set_firewall() {
     ports=$(setting port)
     case $(setting firewall) in
         open)
-            if command -v ufw >/dev/null && ufw status | grep -q '^Status: active'; then
+            if command -v ufw >/dev/null && [[ $(LC_ALL=C ufw status) == *'Status: active'* ]]; then
                 for port in $(ssh_port) $ports; do ufw allow "$port/tcp" >/dev/null; done
             fi
             if command -v firewall-cmd >/dev/null && firewall-cmd --state >/dev/null 2>&1; then
@@ -221,10 +222,11 @@ set_fstab() {
 # --- Docker
 
 install_docker() {
-    local changed='' package
+    local changed='' package mark
     mkdir -p "${daemon_json%/*}"
     # Before the file: one that is there without its mark would be taken for somebody else's.
-    sha256sum <"$work/daemon.json" | cut -d ' ' -f 1 >>"$(daemon_marks "$daemon_json")"
+    mark=$(sha256sum <"$work/daemon.json" | cut -d ' ' -f 1)
+    grep -qsxF "$mark" "$(daemon_marks "$daemon_json")" || printf '%s\n' "$mark" >>"$(daemon_marks "$daemon_json")"
     ! put daemon.json "$daemon_json" || changed=1
     if has_systemd && put docker.conf "$docker_conf"; then
         changed=1
@@ -272,7 +274,7 @@ docker_package() {
             fi
         done < <(apt-cache madison "$package" 2>/dev/null | awk -F ' *\\| *' '{ print $2 }')
     done
-    fail "apt has no Docker Engine${want:+ of version $want} (baseline.docker.version); it has: $(apt-cache madison docker-ce docker.io 2>/dev/null | awk -F ' *\\| *' '{ printf "%s %s, ", $1, $2 }')"
+    fail "apt has no Docker Engine${want:+ of version $want} (baseline.docker.version); it has: $(apt-cache madison docker-ce docker.io 2>/dev/null | awk -F ' *\\| *' '{ sub(/^ +/, ""); printf "%s%s %s", separator, $1, $2; separator = ", " }')"
 }
 
 # version_begins VERSION WANT: as packages and programs write versions, 5:28.5.1-1~debian.12 and 28.5.1.

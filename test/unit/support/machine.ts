@@ -1,5 +1,5 @@
-import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { quote, scriptText } from "../../../components/machines/script-text";
@@ -35,6 +35,46 @@ export function runMachineScript(script: string, words: readonly string[], optio
         encoding: "utf8",
     });
     return { status, stdout, stderr };
+}
+
+export interface FunctionsOptions {
+    /** Programs that are found before the machine's own, by name: what each does, in sh. */
+    readonly programs?: Readonly<Record<string, string>>;
+    /** Where they are put, and the folder of the run. */
+    readonly folder: string;
+    /** The folder that is /etc meanwhile, below `folder`; needs mounts. */
+    readonly etc?: string;
+}
+
+/**
+ * Runs a piece of shell after the functions of a script of components/ have been read. `$folder` and `$directory` are the
+ * folder of the run, `$work` one below it.
+ */
+export async function runFunctions(script: string, code: string, options: FunctionsOptions): Promise<Run> {
+    const { folder, programs = {}, etc } = options;
+    const bin = join(folder, "bin");
+    mkdirSync(bin, { recursive: true });
+    mkdirSync(join(folder, "work"), { recursive: true });
+    for (const [name, text] of Object.entries(programs)) {
+        writeFileSync(join(bin, name), `#!/bin/sh\n${text}\n`, { mode: 0o755 });
+    }
+    const text = scriptText(join(__dirname, "../../../components", script)).replace(/main "\$@".*\n$/, "");
+    const mount = etc === undefined ? "" : `mount --bind '${join(folder, etc)}' /etc\n`;
+    const words = etc === undefined ? ["-s"] : ["--mount", "bash", "-s"];
+    const environment = {
+        PATH: `${bin}:${process.env["PATH"] ?? ""}`,
+        folder,
+        directory: folder,
+        work: join(folder, "work"),
+    };
+    return new Promise((done) => {
+        const child = spawn(etc === undefined ? "bash" : "unshare", words, { env: { ...process.env, ...environment } });
+        let [stdout, stderr] = ["", ""];
+        child.stdout.on("data", (data: Buffer) => (stdout += data.toString()));
+        child.stderr.on("data", (data: Buffer) => (stderr += data.toString()));
+        child.once("close", (status) => done({ status, stdout, stderr }));
+        child.stdin.end(`${mount}${text}\n${code}\n`);
+    });
 }
 
 /** Calls with a folder that is removed afterwards. */
