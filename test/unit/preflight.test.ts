@@ -66,19 +66,30 @@ interface Machine {
     readonly minimum?: number;
     /** Whether the machine is going to be set up, or is somebody's own. */
     readonly isSetUp?: boolean;
+    /** Further programs of this machine. */
+    readonly with?: readonly string[];
+    /** Further programs, as texts. */
+    readonly programs?: Readonly<Record<string, string>>;
 }
 
-/** Runs the check, and makes sure that it changed nothing. */
-function check(folder: string, machine: Machine = {}): Run & { problems: string[] } {
+/**
+ * Runs the check, and makes sure that it changed nothing.
+ *
+ * @param isList whether what it says is the list of problems
+ */
+function check(folder: string, machine: Machine = {}, isList = true): Run & { problems: string[] } {
     const bin = join(folder, "bin");
     mkdirSync(bin, { recursive: true });
-    for (const program of programs.filter((each) => each !== machine.without)) {
+    for (const program of [...programs, ...(machine.with ?? [])].filter((each) => each !== machine.without)) {
         const path = spawnSync("sh", ["-c", `command -v ${program}`], { encoding: "utf8" }).stdout.trim();
         symlinkSync(path, join(bin, program));
     }
     if (machine.docker !== undefined) {
         writeFileSync(join(bin, "docker"), dockerProgram(machine.docker));
         chmodSync(join(bin, "docker"), 0o755);
+    }
+    for (const [name, text] of Object.entries(machine.programs ?? {})) {
+        writeFileSync(join(bin, name), text, { mode: 0o755 });
     }
     if (machine.docker?.daemon === true) {
         symlinkSync("/bin/true", join(bin, "dockerd"));
@@ -103,11 +114,21 @@ function check(folder: string, machine: Machine = {}): Run & { problems: string[
     const problems = run.stderr.split("\n").flatMap((line) => (line.startsWith("  - ") ? [line.slice(4)] : []));
     if (run.status === 0) {
         assert.equal(run.stderr, "");
-    } else {
+    } else if (isList) {
         assert.equal(run.status, 1, run.stderr);
         assert.match(run.stderr, /^harborage: \S+ is not ready, and nothing on it was changed:\n/);
     }
     return { ...run, problems };
+}
+
+/** Mounts that give Docker settings, on a system that is given too. */
+function withDaemon(folder: string): string {
+    return [
+        "mount -t tmpfs none /etc",
+        "mkdir /etc/docker",
+        "echo '{}' >/etc/docker/daemon.json",
+        `cp '${join(folder, "os-release")}' /etc/os-release`,
+    ].join("\n");
 }
 
 /** The one problem that a machine has. */
@@ -317,6 +338,70 @@ describe("preflight.sh", () => {
             withFolder((folder) => {
                 const mounts = "mkdir -p /var/lib && mount -t tmpfs -o size=200m none /var/lib";
                 assert.match(problemOf(folder, { docker: well, mounts }), /^\/var\/lib has 0\.1 GiB free/);
+            });
+        });
+
+        describe("that is going to be set up", () => {
+            const debian = { docker: well, isSetUp: true, system: ["debian", "12"] } as const;
+
+            it("finds nothing where Docker and compose are still to come", () => {
+                withFolder((folder) => {
+                    const mounts = `${noDocker}\nmount -t tmpfs none /etc/docker 2>/dev/null || :`;
+                    for (const system of [
+                        ["debian", "12"],
+                        ["debian", "13"],
+                        ["ubuntu", "22.04"],
+                        ["ubuntu", "24.04"],
+                    ] as const) {
+                        assert.equal(
+                            check(folder, { isSetUp: true, system, mounts, with: ["apt-get"] }).status,
+                            0,
+                            system.join(" "),
+                        );
+                    }
+                });
+            });
+
+            it("refuses a system that it does not know its way around in", () => {
+                withFolder((folder) => {
+                    for (const [system, name] of [
+                        [["debian", "11"], "debian 11"],
+                        [["ubuntu", "20.04"], "ubuntu 20.04"],
+                        [["rocky", "9.4"], "rocky 9.4"],
+                    ] as const) {
+                        assert.equal(
+                            problemOf(folder, { ...debian, system }),
+                            `this is ${name}; expected Debian 12 or 13, or Ubuntu 22.04 or 24.04`,
+                        );
+                    }
+                });
+            });
+
+            it("leaves somebody's own machine its system and Docker's settings", () => {
+                withFolder((folder) => {
+                    const mounts = withDaemon(folder);
+                    assert.equal(check(folder, { docker: well, system: ["fedora", "42"], mounts }).status, 0);
+                });
+            });
+
+            it("refuses Docker's settings that are somebody else's", () => {
+                withFolder((folder) => {
+                    assert.equal(
+                        problemOf(folder, { ...debian, mounts: withDaemon(folder) }),
+                        "/etc/docker/daemon.json was not written by harborage; put what it says into baseline.docker.daemon and remove it",
+                    );
+                });
+            });
+
+            it("waits for cloud-init, and says that it failed", () => {
+                withFolder((folder) => {
+                    const text = "#!/bin/sh\n[ \"$2\" = --long ] && echo 'detail: no network'\nexit 1\n";
+                    const run = check(folder, { ...debian, programs: { "cloud-init": text } }, false);
+                    assert.deepEqual(
+                        [run.status, run.stderr],
+                        [1, "harborage: cloud-init failed: detail: no network\n"],
+                    );
+                });
             });
         });
     });
