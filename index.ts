@@ -1,6 +1,6 @@
 import { Certificates } from "./components/certificates";
 import { LoadBalancer } from "./components/load-balancer";
-import { createMachines, machineNamed } from "./components/machines";
+import { createMachines, machineNamed, nodeAddress } from "./components/machines";
 import { stackOutputs } from "./components/outputs";
 import { Credentials, DistributionNode } from "./components/registry/distribution";
 import { loadStack } from "./config/load";
@@ -20,10 +20,10 @@ const certificates = new Certificates("certificates", {
 const credentials = new Credentials("registry", { registry, secret });
 const nodes = plan.nodes.map((node) => {
     const machine = machineNamed(machines, node.machine);
+    const address = nodeAddress(node, machine);
     return {
-        node,
-        machine,
-        component: new DistributionNode(node.name, { stack, registry, node, machine, credentials }),
+        upstream: address.apply((host) => ({ address: host, port: node.port })),
+        component: new DistributionNode(node.name, { stack, registry, node, machine, address, credentials }),
     };
 });
 
@@ -34,9 +34,7 @@ new LoadBalancer(
         plan: plan.loadBalancer,
         machine: balancerMachine,
         certificates,
-        upstreams: nodes.map(({ node, machine }) =>
-            machine.privateAddress.apply((address) => ({ address, port: node.port })),
-        ),
+        upstreams: nodes.map(({ upstream }) => upstream),
     },
     { dependsOn: nodes.map(({ component }) => component.released) },
 );

@@ -20,6 +20,7 @@ export function stackOutputs({ plan, machines, certificates, credentials }: Outp
     return {
         registryUrl: pulumi.output(plan.registryUrl),
         registryHost: pulumi.output(registryHost),
+        loadBalancerAddress: machineNamed(machines, plan.loadBalancer.machine).address,
         caCertificate: certificates.caCertificate,
         adminUsername: pulumi.output(admin.name),
         adminPassword: admin.password,

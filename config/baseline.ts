@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { choice, dnsNameOrAddress, httpUrl, integer, object, sha256, text } from "./fields";
+import { choice, dnsNameOrAddress, eachOnce, httpUrl, integer, object, sha256, text } from "./fields";
 
 /** The part of the stack file's schema that says what every machine of kind existing or openstack gets. */
 
@@ -27,9 +27,12 @@ export function sourceFile(what: string, example: string) {
             sha256: sha256.describe("Its SHA-256."),
         },
         `{path: /srv/${example}, sha256: 9f86d0…}`,
-    ).refine((value) => (value.path === undefined) !== (value.url === undefined), {
-        path: ["path"],
-        error: `expected either path or url, for example /srv/${example}`,
+    ).superRefine(({ path, url }, context) => {
+        if ((path === undefined) === (url === undefined)) {
+            const mistake = path === undefined ? "is missing" : "is there beside url";
+            const message = `${mistake}; expected either path or url, for example /srv/${example}`;
+            context.addIssue({ code: "custom", path: ["path"], message });
+        }
     });
 }
 
@@ -50,7 +53,7 @@ const packageSource = object(
         key: text(
             /^-----BEGIN PGP PUBLIC KEY BLOCK-----[^]+$/,
             "an armored OpenPGP public key",
-            "-----BEGIN PGP …",
+            "-----BEGIN PGP PUBLIC KEY BLOCK----- …",
         ).describe("The key that signs it, as text."),
     },
     "{name: docker, uri: https://mirror.example.com/docker, suite: bookworm, components: [stable], key: …}",
@@ -60,7 +63,13 @@ const packages = object(
     {
         proxy: httpUrl("http://proxy.example.com:3128").optional().describe("The HTTP proxy that apt uses."),
         sources: z
-            .array(packageSource, "expected a list of repositories")
+            .array(
+                packageSource,
+                "expected a list of repositories, for example [{name: docker, uri: https://mirror.example.com/docker, suite: bookworm, components: [stable], key: …}]",
+            )
+            .superRefine(
+                eachOnce(({ name }) => name, ["name"], "is there twice; give each repository a name of its own"),
+            )
             .default([])
             .describe("Further repositories, such as a mirror of Docker's."),
         bundle: sourceFile("A tar of .deb files", "packages.tar")

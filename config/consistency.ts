@@ -27,7 +27,7 @@ function entriesAt(root: unknown, path: readonly PropertyKey[]): [string, unknow
  * the schema finds by itself is not said again here.
  */
 export function contradictions(file: unknown): Contradiction[] {
-    return [...roles(file), ...ports(file), ...reach(file), ...openstack(file)];
+    return [roles, ports, sshPorts, reach, openstack, login, kept].flatMap((check) => check(file));
 }
 
 const kindOf = (file: unknown, machine: unknown) => valueAt(file, ["machines", machine as PropertyKey, "kind"]);
@@ -60,6 +60,30 @@ function ports(file: unknown): Contradiction[] {
               },
           ]
         : [];
+}
+
+/** Where SSH answers on a machine; undefined on this one. */
+function sshPort(file: unknown, machine: unknown): unknown {
+    const kind = kindOf(file, machine);
+    return kind === "openstack"
+        ? 22
+        : kind === "existing"
+          ? valueAt(file, ["machines", machine as PropertyKey, "port"])
+          : undefined;
+}
+
+function sshPorts(file: unknown): Contradiction[] {
+    const settings = [
+        ["node", "registry", "port"],
+        ["loadBalancer", "loadBalancer", "httpsPort"],
+        ["loadBalancer", "loadBalancer", "httpPort"],
+    ] as const;
+    return settings.flatMap(([role, ...path]) => {
+        const taken = sshPort(file, valueAt(file, ["topology", role]));
+        return taken !== undefined && valueAt(file, path) === taken
+            ? [{ path, message: "expected another port than SSH's on the same machine, for example 5000" }]
+            : [];
+    });
 }
 
 /** Whether the load balancer can reach the node. */
@@ -119,8 +143,48 @@ function openstack(file: unknown): Contradiction[] {
                   },
               ]
             : []),
+        ...unused(
+            file,
+            vms.map(([name]) => name),
+        ),
         ...vms.flatMap(([name, machine]) => addressMistakes(name, machine, cloud)),
     ];
+}
+
+/** What stands beside the name of a cloud in clouds.yaml and counts all the same. */
+const besideCloud = ["cloud", "region", "caFile"];
+
+function login(file: unknown): Contradiction[] {
+    const path = ["openstack", "auth"];
+    return valueAt(file, [...path, "cloud"]) === undefined
+        ? []
+        : entriesAt(file, path)
+              .filter(([key, value]) => value !== undefined && !besideCloud.includes(key))
+              .map(([key]) => ({ path: [...path, key], message: "has no effect beside cloud; clouds.yaml says it" }));
+}
+
+/** On a VM everything goes with the VM, and what stays is its volume. */
+function kept(file: unknown): Contradiction[] {
+    const node = valueAt(file, ["topology", "node"]);
+    return kindOf(file, node) === "openstack" && valueAt(file, ["storage", "objects", "deleteData"]) === true
+        ? [
+              {
+                  path: ["storage", "objects", "deleteData"],
+                  message: `has no effect on a VM, where data goes with its volume; say it there: machines.${String(node)}.dataVolume.deleteData`,
+              },
+          ]
+        : [];
+}
+
+/** A VM without a role would cost and do nothing. */
+function unused(file: unknown, vms: readonly string[]): Contradiction[] {
+    const used = ["node", "loadBalancer"].map((role) => valueAt(file, ["topology", role]));
+    return vms
+        .filter((name) => !used.includes(name))
+        .map((name) => ({
+            path: ["machines", name],
+            message: "is for nothing: the topology does not name it; remove it",
+        }));
 }
 
 function addressMistakes(name: string, machine: unknown, cloud: unknown): Contradiction[] {

@@ -83,6 +83,22 @@ export function choice<const T extends readonly [string, ...string[]]>(
     return z.enum(words, { error: () => `expected one of: ${words.join(", ")}` });
 }
 
+/**
+ * For a list's `superRefine`: what is there already is a mistake.
+ *
+ * @param of what must not be there twice
+ * @param path where that is in an item
+ */
+export function eachOnce<T>(of: (item: T) => unknown, path: readonly PropertyKey[], message: string) {
+    return (items: readonly T[], context: z.core.$RefinementCtx): void => {
+        items.forEach((item, index) => {
+            if (items.findIndex((other) => of(other) === of(item)) < index) {
+                context.addIssue({ code: "custom", path: [index, ...path], message });
+            }
+        });
+    };
+}
+
 /** A TCP port. */
 export function port(example: number): z.ZodInt {
     return integer(1, 65535, "a TCP port", example);
@@ -141,18 +157,28 @@ function hostBits(address: string, bits: number): number {
 
 /** An http or https URL. */
 export function httpUrl(example: string): z.ZodString {
-    return text(/^https?:\/\/[^\s/@]+(?:\/\S*)?$/, "an http or https URL without a password", example);
+    return text(/^https?:\/\/[^\s/@"\\]+(?:\/[^\s"\\]*)?$/, "an http or https URL without a password", example);
 }
 
-/**
- * A public key as OpenSSH writes it. RSA is left out: @pulumi/command asks an RSA host for signatures with SHA-1, which
- * servers refuse.
- */
-export const sshPublicKey = text(
-    /^(?:ssh-ed25519|ecdsa-sha2-nistp(?:256|384|521)) [A-Za-z0-9+/]+={0,2}(?: .*)?$/,
-    "an SSH public key of type ed25519 or ecdsa",
-    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI…",
-);
+const exampleSshKey = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIG1PyY83WZuOIXKzj7LqxitiSXtyZ+JoK4se3zgK2cyJ";
+
+/** The message for what is no key of the types that are taken; RSA keys are answered with the reason. */
+export function sshKeyMessage(what: string, value: unknown): string {
+    return typeof value === "string" && value.startsWith("ssh-rsa ")
+        ? expected(
+              `${what}: with RSA, @pulumi/command asks for signatures with SHA-1, which servers refuse`,
+              exampleSshKey,
+          )
+        : expected(what, exampleSshKey);
+}
+
+/** A public key as OpenSSH writes it; RSA is left out for the reason that {@link sshKeyMessage} gives. */
+export const sshPublicKey = z
+    .string({ error: ({ input }) => sshKeyMessage("an SSH public key of type ed25519 or ecdsa", input) })
+    .regex(/^(?:ssh-ed25519|ecdsa-sha2-nistp(?:256|384|521)) [A-Za-z0-9+/]+={0,2}(?: .*)?$/, {
+        error: ({ input }) => sshKeyMessage("an SSH public key of type ed25519 or ecdsa", input),
+    })
+    .meta({ examples: [exampleSshKey] });
 
 /** An absolute folder on a machine, or one below the home of the user that the machine is reached as. */
 export const machineDirectory = text(

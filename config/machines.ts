@@ -9,6 +9,7 @@ import {
     object,
     port,
     secretName,
+    sshKeyMessage,
     sshPublicKey,
     text,
     variants,
@@ -52,7 +53,11 @@ const userName = text(/^[a-z_][a-z0-9_-]{0,31}$/, "the name of a user", "debian"
 
 const hostKey = z
     .union([z.literal("accept-any"), sshPublicKey], {
-        error: "expected the machine's SSH host key of type ed25519 or ecdsa (cat /etc/ssh/ssh_host_ed25519_key.pub), or accept-any to trust whoever answers, for example ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAI…",
+        error: ({ input }) =>
+            sshKeyMessage(
+                "the machine's SSH host key of type ed25519 or ecdsa (cat /etc/ssh/ssh_host_ed25519_key.pub), or accept-any to trust whoever answers",
+                input,
+            ),
     })
     .describe(
         "The machine's SSH host key, as /etc/ssh/ssh_host_ed25519_key.pub has it. `accept-any` trusts whoever answers at the address.",
@@ -74,6 +79,8 @@ const bastion = object(
     },
     "{address: bastion.example.com, user: jump, hostKey: ssh-ed25519 AAAA…}",
 );
+
+const isAddress = (address: string) => dnsNameOrAddress.safeParse(address).success;
 
 const existingMachine = object(
     {
@@ -100,7 +107,7 @@ const existingMachine = object(
     },
     "{kind: existing, address: 192.0.2.10, hostKey: ssh-ed25519 AAAA…}",
 )
-    .refine((machine) => machine.privateAddress !== undefined || isIPv4(machine.address), {
+    .refine(({ address, privateAddress }) => privateAddress !== undefined || isIPv4(address) || !isAddress(address), {
         path: ["privateAddress"],
         error: "expected the machine's IPv4 address, since `address` is a name, for example 192.0.2.10",
     })

@@ -1,5 +1,16 @@
 import { z } from "zod";
-import { cidr, choice, integer, ipv4Address, object, secretName, sshPublicKey, text, variants } from "./fields";
+import {
+    cidr,
+    choice,
+    eachOnce,
+    integer,
+    ipv4Address,
+    object,
+    secretName,
+    sshPublicKey,
+    text,
+    variants,
+} from "./fields";
 
 /** The part of the stack file's schema that says which OpenStack the VMs are in, and what surrounds them. */
 
@@ -86,7 +97,10 @@ const existingKeypair = object(
     "{kind: keypair, name: platform}",
 ).describe("A keypair that is in OpenStack already, for the user that makes the VMs.");
 
-const cidrs = (what: string) => z.array(cidr, `expected ${what}, for example [192.0.2.0/24]`);
+const cidrs = (what: string) =>
+    z
+        .array(cidr, `expected ${what}, for example [192.0.2.0/24]`)
+        .superRefine(eachOnce((range) => range, [], "is there twice; expected each range once"));
 
 /** `harborage:openstack`. */
 export const openstack = object(

@@ -31,6 +31,8 @@ export const outputsSchema = z.object({
     registryUrl: z.string(),
     /** What stands before an image's name: `registry.example.com` or `registry.example.com:8443`. */
     registryHost: z.string(),
+    /** Where the public name has to lead: the address of the load balancer, for DNS. */
+    loadBalancerAddress: z.string(),
     /** The CA that signed the server certificate, PEM. */
     caCertificate: z.string(),
     adminUsername: z.string(),
@@ -90,6 +92,7 @@ export class RegistryReference {
         this.outputs = {
             registryUrl: read("registryUrl"),
             registryHost: read("registryHost"),
+            loadBalancerAddress: read("loadBalancerAddress"),
             caCertificate: read("caCertificate"),
             adminUsername: read("adminUsername"),
             adminPassword: read("adminPassword"),

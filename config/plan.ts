@@ -163,6 +163,8 @@ export interface NodePlan {
     readonly dataDirectory: string;
     /** Whether its data goes when the node goes. */
     readonly deleteData: boolean;
+    /** Whether only its own machine reaches it: the load balancer is there too. */
+    readonly isInternal: boolean;
     /** The image of the node's own nginx, where the load balancer is on another machine: it refuses pushes while garbage is collected. */
     readonly gateImage?: string;
 }
@@ -225,6 +227,7 @@ export function makePlan(stack: string, config: StackConfig): Plan {
         port: registry.port,
         dataDirectory: `${directoryOf(topology.node)}/data/registry`,
         deleteData: storage.objects.deleteData,
+        isInternal: together,
         ...(together ? {} : { gateImage: image.nginx }),
     };
     const balancer: LoadBalancerPlan = {

@@ -6,6 +6,7 @@ import {
     cronSchedule,
     dnsName,
     dnsNameOrAddress,
+    eachOnce,
     exampleImage,
     flag,
     imageReference,
@@ -77,17 +78,7 @@ const distributionRegistry = object(
         users: z
             .array(user, "expected a list of users, for example [{name: admin}]")
             .min(1, "expected at least one user, for example [{name: admin}]")
-            .superRefine((users, context) => {
-                users.forEach((entry, index) => {
-                    if (users.findIndex((other) => other.name === entry.name) < index) {
-                        context.addIssue({
-                            code: "custom",
-                            path: [index, "name"],
-                            message: "is there twice; give each user a name of its own",
-                        });
-                    }
-                });
-            })
+            .superRefine(eachOnce(({ name }) => name, ["name"], "is there twice; give each user a name of its own"))
             .default([{ name: "admin" }])
             .describe(
                 "Who may log in; everyone may push, pull and delete. The first one is the administrator in the outputs.",

@@ -24,7 +24,23 @@ function privateKeyMistake(value: string): string | undefined {
     if (!/^-----BEGIN [A-Z0-9 ]*PRIVATE KEY-----\n/.test(value.trimStart())) {
         return "is no private key; expected the text of a file such as ~/.ssh/id_ed25519, with its line ends (pulumi config set --secret NAME <FILE)";
     }
-    return value.includes("ENCRYPTED") ? "has a passphrase; expected a key without one, or the SSH agent" : undefined;
+    return isEncrypted(value) ? "has a passphrase; expected a key without one, or the SSH agent" : undefined;
+}
+
+/**
+ * In PEM and PKCS#8 a line says so. In OpenSSH's own format (openssh-portable, PROTOCOL.key) the cipher's name stands in
+ * the bytes: its length and the name, behind a magic word.
+ */
+function isEncrypted(key: string): boolean {
+    const [, base64 = ""] = /^-----BEGIN OPENSSH PRIVATE KEY-----([^-]*)/m.exec(key) ?? [];
+    const bytes = Buffer.from(base64, "base64");
+    const magic = "openssh-key-v1\0";
+    const none = Buffer.from("\0\0\0\x04none");
+    return (
+        key.includes("ENCRYPTED") ||
+        (bytes.toString("latin1", 0, magic.length) === magic &&
+            !bytes.subarray(magic.length, magic.length + none.length).equals(none))
+    );
 }
 
 const notEmpty = (value: string) => (value === "" ? "is empty; expected the secret itself" : undefined);

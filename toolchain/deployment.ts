@@ -72,12 +72,12 @@ export function forgetMachine<T extends Exported>(
 }
 
 /** What a destroy has left because it is protected, and how to delete it. */
-export function protectedLines({ deployment }: Exported): string[] {
+export function protectedLines({ deployment }: Exported, stack: string): string[] {
     return (deployment.resources ?? [])
         .filter(({ custom, protect }) => custom === true && protect === true)
         .map(({ urn, type, id = "", outputs }) => {
             const name = typeof outputs?.["name"] === "string" ? outputs["name"] : (urn.split("::").at(-1) ?? urn);
             const kind = type.split(":").at(-1) ?? type;
-            return `${kind} ${name} (${id}); delete it with: npm run pulumi -- state unprotect '${urn}' --yes, then npm run destroy`;
+            return `${kind} ${name} (${id}); delete it with: npm run pulumi -- state unprotect '${urn}' --yes --stack ${stack}, then npm run destroy -- --stack ${stack}`;
         });
 }

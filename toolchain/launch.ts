@@ -134,7 +134,7 @@ async function printProtected(
     env: Readonly<Record<string, string | undefined>>,
     { stack = "", project }: Invocation,
 ): Promise<void> {
-    const lines = protectedLines(await exportState(engine, env, stack, project));
+    const lines = protectedLines(await exportState(engine, env, stack, project), stack);
     if (lines.length > 0) {
         say(["", "Kept, because it is protected:", ...lines.map((line) => `  ${line}`)].join("\n"));
     }

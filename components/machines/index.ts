@@ -1,5 +1,5 @@
-import type * as pulumi from "@pulumi/pulumi";
-import type { Plan } from "../../config/plan";
+import * as pulumi from "@pulumi/pulumi";
+import type { NodePlan, Plan } from "../../config/plan";
 import { ExistingMachine } from "./existing";
 import { LocalMachine } from "./local";
 import type { Machine } from "./machine";
@@ -42,6 +42,11 @@ export function createMachines(
         machines.set(machine.name, create(machine));
     }
     return machines;
+}
+
+/** Where the load balancer reaches a node: by way of the network only where it has to. */
+export function nodeAddress(node: NodePlan, machine: Machine): pulumi.Output<string> {
+    return node.isInternal ? pulumi.output("127.0.0.1") : machine.privateAddress;
 }
 
 /**

@@ -41,7 +41,7 @@ export async function reach(path: string, connection: Connection, patience: Pati
     await checkAgent();
     const end = Date.now() + patience.seconds * 1000;
     for (;;) {
-        const refusal = await tryOnce(path, connection).then(
+        const refusal = await tryOnce(path, connection, patience.isNew ? end : undefined).then(
             () => undefined,
             (error: unknown) => (error instanceof Refusal ? error : new Refusal(String(error), "final")),
         );
@@ -74,13 +74,20 @@ async function checkAgent(): Promise<void> {
     });
 }
 
-async function tryOnce(path: string, connection: Connection): Promise<void> {
+/** @param settleUntil until when a new machine may take to settle, as Date.now() has it; absent for others */
+async function tryOnce(path: string, connection: Connection, settleUntil?: number): Promise<void> {
     const { proxy } = connection;
     const through = proxy && (await logIn(`${path}'s bastion`, proxy));
     try {
+        if (through !== undefined && settleUntil !== undefined) {
+            await settle(`${path}'s bastion`, through, settleUntil);
+        }
         const client = await logIn(path, connection, through);
         try {
             await becomeRoot(path, connection, client);
+            if (settleUntil !== undefined) {
+                await settle(path, client, settleUntil);
+            }
         } finally {
             client.end();
         }
@@ -213,6 +220,16 @@ async function becomeRoot(path: string, connection: Connection, client: Client):
             `${path}: ${user} cannot become root on ${endpoint(connection)} (${output.trim()}); allow it with a file /etc/sudoers.d/${user} that holds "${user} ALL=(ALL) NOPASSWD: ALL", or name another user (${path}.user)`,
             "settling",
         );
+    }
+}
+
+/** cloud-init restarts sshd on its way, and whoever connects at that moment is refused: its end is waited for. */
+async function settle(path: string, client: Client, until: number): Promise<void> {
+    const timer = setTimeout(() => client.end(), Math.max(until - Date.now(), 1000));
+    const [code] = await execute(client, "! command -v cloud-init >/dev/null || cloud-init status --wait >/dev/null");
+    clearTimeout(timer);
+    if (typeof code !== "number") {
+        throw new Refusal(`${path}: the connection broke while cloud-init was at work`, "silent");
     }
 }
 

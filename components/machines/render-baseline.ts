@@ -71,13 +71,15 @@ export function renderDaemon({ openFiles, docker }: BaselineConfig): string {
  */
 function renderDockerUnit(docker: BaselineConfig["docker"], dataDirectory: string): string {
     const { httpProxy, noProxy } = docker;
+    // systemd.unit(5), Specifiers: a single % would be one.
+    const url = httpProxy?.replaceAll("%", "%%");
     const proxy =
-        httpProxy === undefined
+        url === undefined
             ? ""
             : [
                   "\n[Service]",
-                  `Environment="HTTP_PROXY=${httpProxy}"`,
-                  `Environment="HTTPS_PROXY=${httpProxy}"`,
+                  `Environment="HTTP_PROXY=${url}"`,
+                  `Environment="HTTPS_PROXY=${url}"`,
                   `Environment="NO_PROXY=${["localhost", "127.0.0.1", ...noProxy].join(",")}"`,
                   "",
               ].join("\n");

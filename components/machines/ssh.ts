@@ -18,7 +18,7 @@ export interface SshArgs {
 }
 
 /** How often and how long the plugin tries to connect by itself: `reach` has connected just before. Seconds. */
-const dialing = { dialErrorLimit: 5, perDialTimeout: 10 } as const;
+const dialing = { dialErrorLimit: 12, perDialTimeout: 10 } as const;
 
 /** A machine's connection, as the command plugin takes it. */
 export function connectionOf(args: Omit<SshArgs, "path" | "patience">): pulumi.Output<Connection> {

@@ -121,6 +121,17 @@ describe("the launcher", function () {
         assert.equal(statSync(tiny.stackDirectory).mode & 0o777, 0o700);
     });
 
+    it("gets the plugin of a kind of machines when the stack file names one", async () => {
+        const file = `Pulumi.${tiny.stack}.yaml`;
+        const before = readFileSync(join(tiny.directory, file), "utf8");
+        const named = async (): Promise<readonly string[]> =>
+            (await tiny.succeed("preview")).stderr.match(/(?<=^stand-in: )(random|openstack)(?= \d)/gm) ?? [];
+        assert.ok(!(await named()).includes("openstack"));
+        tiny.write(file, "config:\n  tiny:greeting: hello\n  harborage:machines: { x: { kind: openstack } }\n");
+        assert.notEqual((await named()).length, 1, "all plugins are official ones or none is");
+        tiny.write(file, before);
+    });
+
     it("shows a secret only when asked, and then nothing else on stdout", async () => {
         const { stdout } = await tiny.succeed("pulumi", "stack", "output", "result", "--show-secrets");
         assert.match(stdout, /^[A-Za-z0-9]{24}\n$/);

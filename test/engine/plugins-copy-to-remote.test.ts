@@ -1,6 +1,15 @@
 import { strict as assert } from "node:assert";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, truncateSync, writeFileSync } from "node:fs";
+import {
+    chmodSync,
+    existsSync,
+    mkdirSync,
+    readdirSync,
+    readFileSync,
+    statSync,
+    truncateSync,
+    writeFileSync,
+} from "node:fs";
 import path from "node:path";
 import { after, before, beforeEach, describe, it } from "mocha";
 import { secret, UNKNOWN, type Values } from "../../toolchain/plugins/lib/values";
@@ -285,6 +294,29 @@ describe("plugin command: remote.CopyToRemote", function () {
             }
             assert.ok(!existsSync(here("to")));
         });
+    });
+
+    describe("when the server goes away", () => {
+        for (const [what, then] of [
+            ["its SFTP", ""],
+            ["the connection", "kill -9 $PPID"],
+        ] as const) {
+            it(`fails: ${what}`, async () => {
+                const script = file("sftp", `#!/bin/sh\ntimeout -s KILL 0.3 /usr/lib/openssh/sftp-server\n${then}\n`);
+                chmodSync(script, 0o755);
+                const from = file("large");
+                truncateSync(from, 2_000_000_000);
+                const dying = await Sshd.start([`Subsystem sftp ${script}`]);
+                try {
+                    const inputs = { ...inputsOf(fileAsset(from), here("to")), connection: secret(dying.connection()) };
+                    await assert.rejects(plugin.create(urn, inputs), {
+                        message: `failed to copy file ${from} to remote path ${here("to")}: connection lost`,
+                    });
+                } finally {
+                    await dying.stop();
+                }
+            });
+        }
     });
 
     describe("update", () => {

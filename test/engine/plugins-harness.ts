@@ -1,7 +1,9 @@
+import { strict as assert } from "node:assert";
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import path from "node:path";
 import { createInterface } from "node:readline";
+import { setTimeout as sleep } from "node:timers/promises";
 import * as grpc from "@grpc/grpc-js";
 import { Empty } from "google-protobuf/google/protobuf/empty_pb";
 import { Struct } from "google-protobuf/google/protobuf/struct_pb";
@@ -10,8 +12,9 @@ import { LogSeverity, type LogRequest } from "@pulumi/pulumi/proto/engine_pb";
 import { ResourceProviderClient } from "@pulumi/pulumi/proto/provider_grpc_pb";
 import * as proto from "@pulumi/pulumi/proto/provider_pb";
 import type { Values } from "../../toolchain/plugins/lib/values";
+import { builtPlugin } from "../../toolchain/stand-ins";
 
-export type PluginName = "random" | "tls" | "command";
+export type PluginName = "random" | "tls" | "command" | "openstack";
 
 export interface LogEntry {
     readonly message: string;
@@ -52,6 +55,14 @@ export function officialPlugin(name: PluginName): string | undefined {
     return process.env[`HARBORAGE_PLUGIN_${name.toUpperCase()}`];
 }
 
+/** Waits for what a plugin does meanwhile, for ten seconds at most. */
+export async function eventually(condition: () => boolean): Promise<void> {
+    for (let waited = 0; !condition(); waited += 20) {
+        assert.ok(waited < 10_000, `not within ten seconds: ${String(condition)}`);
+        await sleep(20);
+    }
+}
+
 /** An engine as far as plugins see it: an address that takes log messages. */
 export class FakeEngine {
     readonly logs: LogEntry[] = [];
@@ -90,14 +101,20 @@ export class PluginProcess {
         readonly client: ResourceProviderClient,
     ) {}
 
-    static async start(name: PluginName, environment: Record<string, string> = {}): Promise<PluginProcess> {
+    /** @param config the provider's inputs */
+    static async start(
+        name: PluginName,
+        environment: Record<string, string> = {},
+        config: Values = {},
+    ): Promise<PluginProcess> {
         const engine = new FakeEngine();
         const address = await engine.start();
-        const official = officialPlugin(name);
-        const [command, args] = official
-            ? [official, [address]]
-            : [process.execPath, ["--import", "tsx", path.join(ROOT, "toolchain/plugins", `${name}.ts`), address]];
-        const child = spawn(command, args, {
+        const executable = officialPlugin(name) ?? (name === "openstack" ? await builtPlugin(name) : undefined);
+        const [command, args] =
+            executable === undefined
+                ? [process.execPath, ["--import", "tsx", path.join(ROOT, "toolchain/plugins", `${name}.ts`)]]
+                : [executable, []];
+        const child = spawn(command, [...args, address], {
             cwd: ROOT,
             env: { ...process.env, ...environment },
             stdio: ["ignore", "pipe", "inherit"],
@@ -111,17 +128,17 @@ export class PluginProcess {
             "grpc.max_receive_message_length": -1,
         });
         const plugin = new PluginProcess(name, child, engine, client);
-        await plugin.configure();
+        await plugin.configure(config);
         return plugin;
     }
 
-    private configure(): Promise<proto.ConfigureResponse> {
+    private configure(config: Values): Promise<proto.ConfigureResponse> {
         const request = new proto.ConfigureRequest()
             .setAcceptsecrets(true)
             .setAcceptresources(true)
             .setSendsOldInputs(true)
             .setSendsOldInputsToDelete(true)
-            .setArgs(Struct.fromJavaScript({}));
+            .setArgs(struct(config));
         return this.call((done) => this.client.configure(request, done));
     }
 
@@ -208,8 +225,21 @@ export class PluginProcess {
         await this.call<Empty>((done) => this.client.delete(request, done));
     }
 
+    async invoke(token: string, inputs: Values): Promise<Values> {
+        const request = new proto.InvokeRequest().setTok(token).setArgs(struct(inputs));
+        const response = await this.call<proto.InvokeResponse>((done) => this.client.invoke(request, done));
+        return values(response.getReturn());
+    }
+
     cancel(): Promise<Empty> {
         return this.call((done) => this.client.cancel(new Empty(), done));
+    }
+
+    /** The provider's inputs, in the stack "test-plugins" if no other is named. */
+    async checkConfig(news: Values, stack?: string): Promise<proto.CheckResponse.AsObject> {
+        const urn = this.urn(`pulumi:providers:${this.name}`, "it", stack);
+        const request = named(new proto.CheckRequest(), urn).setNews(struct(news)).setOlds(struct({}));
+        return (await this.call<proto.CheckResponse>((done) => this.client.checkConfig(request, done))).toObject();
     }
 
     /** One call; an error is the message alone, as the engine shows it. */

@@ -1,11 +1,20 @@
 import { strict as assert } from "node:assert";
+import { execFileSync, spawn, type ChildProcess } from "node:child_process";
+import { generateKeyPairSync, type KeyObject } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { connect, createServer, type Server } from "node:net";
-import { setTimeout as sleep } from "node:timers/promises";
 import { after, afterEach, before, beforeEach, describe, it } from "mocha";
 import { secret, textOf, UNKNOWN, type Values } from "../../toolchain/plugins/lib/values";
-import { officialPlugin, PluginProcess } from "./plugins-harness";
-import { freePort, generateKey, Sshd, type KeyPair } from "./plugins-sshd";
+import { eventually, officialPlugin, PluginProcess } from "./plugins-harness";
+import {
+    freePort,
+    generateKey,
+    PasswordServer,
+    Sshd,
+    startSilentPort,
+    type KeyPair,
+    type Method,
+} from "./plugins-sshd";
 
 const TYPE = "command:remote:Command";
 const DEFAULTS = { user: "root", port: 22, dialErrorLimit: 10, perDialTimeout: 15 };
@@ -187,9 +196,7 @@ describe("plugin command: remote.Command", function () {
 
         it("shows each line while the command runs", async () => {
             const created = create({ create: "echo one; echo two >&2; sleep 2; printf three" });
-            for (let waited = 0; messages().length < 2 && waited < 1_800; waited += 50) {
-                await sleep(50);
-            }
+            await eventually(() => messages().length >= 2);
             assert.deepEqual(messages().sort(), ["one", "two"]);
             await created;
             assert.deepEqual(messages().slice(2), ["three"]);
@@ -427,6 +434,20 @@ describe("plugin command: remote.Command", function () {
             );
         });
 
+        it("refuses an rsa host key of a server that signs with SHA-2 only, as all do since OpenSSH 8.8", async () => {
+            const rsa = await Sshd.start([], "rsa");
+            try {
+                const { port, hostKey } = rsa;
+                await fails(
+                    { port, hostKey },
+                    "after 0 failed attempts: ssh: handshake failed: ssh: no common algorithm for host key; " +
+                        "we offered: [ssh-rsa], peer offered: [rsa-sha2-512 rsa-sha2-256]",
+                );
+            } finally {
+                await rsa.stop();
+            }
+        });
+
         it("refuses a text that is no host key, before it dials", async () => {
             await fails({ hostKey: "ssh-ed25519", port: 1 }, "failed to parse host key: ssh: no key found");
         });
@@ -445,6 +466,13 @@ describe("plugin command: remote.Command", function () {
                 assert.equal(await output({ create: "echo in" }, { privateKey }), "in");
             });
         }
+
+        it("logs in with a private key: ed25519 in PKCS#8, as tls.PrivateKey gives it", async () => {
+            const pair = generateKeyPairSync("ed25519");
+            sshd.authorize(opensshEd25519(pair.publicKey));
+            const privateKey = pair.privateKey.export({ type: "pkcs8", format: "pem" }).toString();
+            assert.equal(await output({ create: "echo in" }, { privateKey }), "in");
+        });
 
         it("logs in with a private key that has a passphrase, for which it must be given", async () => {
             const { privateKey } = sshd.addKey("locked", "ed25519", "-N", "open sesame");
@@ -491,9 +519,7 @@ describe("plugin command: remote.Command", function () {
         it("waits for a machine that comes up, without end when the limit is -1", async () => {
             const port = await freePort();
             const created = create({ create: "echo up" }, { port, dialErrorLimit: -1 });
-            while (!messages().includes("Dial 3/inf failed: retrying")) {
-                await sleep(20);
-            }
+            await eventually(() => messages().includes("Dial 3/inf failed: retrying"));
             const late = forwardTo(port, sshd.port);
             try {
                 assert.equal((await created)["stdout"], "up");
@@ -502,20 +528,73 @@ describe("plugin command: remote.Command", function () {
             }
         });
 
-        it("gives up on an address that does not answer after perDialTimeout", async () => {
-            // TEST-NET-1 of RFC 5737; a machine without a route to it says so at once.
-            const host = "192.0.2.1";
-            await assert.rejects(
-                create({ create: "true" }, { host, perDialTimeout: 1 }),
-                /^Error: after 0 failed attempts: dial tcp 192\.0\.2\.1:\d+: (i\/o timeout|connect: (network is unreachable|no route to host|connection refused))$/,
-            );
+        it("gives up on a machine that does not answer after perDialTimeout", async () => {
+            const silent = await startSilentPort();
+            const began = Date.now();
+            try {
+                await fails(
+                    { port: silent.port, perDialTimeout: 1, dialErrorLimit: 1 },
+                    `after 1 failed attempts: dial tcp 127.0.0.1:${silent.port}: i/o timeout`,
+                );
+            } finally {
+                silent.stop();
+            }
+            const waited = Date.now() - began;
+            assert.ok(waited >= 2_100 && waited < 4_000, `${waited} ms`);
         });
 
-        it("fails when an SSH agent is named that is not there, though there is a key", async () => {
-            await fails(
-                { agentSocketPath: "/nope/agent" },
-                "dial unix /nope/agent: connect: no such file or directory",
-            );
+        describe("with an SSH agent", () => {
+            let agentSocketPath: string;
+            let agent: ChildProcess;
+            before(async () => {
+                agentSocketPath = sshd.file("agent");
+                agent = spawn("ssh-agent", ["-D", "-a", agentSocketPath], { stdio: "ignore" });
+                await eventually(() => existsSync(agentSocketPath));
+                execFileSync("ssh-add", ["-q", sshd.file("user")], { env: { SSH_AUTH_SOCK: agentSocketPath } });
+            });
+            after(() => agent.kill());
+
+            it("logs in with its keys", async () => {
+                const connection = without(sshd.connection({ agentSocketPath }), "privateKey");
+                const { properties } = await plugin.create(urn, { create: "echo in", connection });
+                assert.equal(properties["stdout"], "in");
+            });
+
+            it("does not ask it when a private key is given, also when that fails", async () => {
+                await fails(
+                    { agentSocketPath, privateKey: stranger.privateKey },
+                    `after 0 failed attempts: ${UNABLE} [none publickey], no supported methods remain`,
+                );
+            });
+
+            it("fails when it is not there, though there is a key", async () => {
+                await fails(
+                    { agentSocketPath: "/nope/agent" },
+                    "dial unix /nope/agent: connect: no such file or directory",
+                );
+            });
+        });
+
+        describe("with a password", () => {
+            let server: PasswordServer;
+            before(async () => {
+                server = await PasswordServer.start(sshd.file("host"), "open sesame");
+            });
+            after(() => server.close());
+            const login = (password: string, method: Method): Promise<string> => {
+                server.method = method;
+                const connection = { port: server.port, password, privateKey: stranger.privateKey };
+                return output({ create: "a command" }, connection);
+            };
+
+            for (const method of ["password", "keyboard-interactive"] as const) {
+                it(`logs in by ${method}, where the key does not`, async () => {
+                    assert.equal(await login("open sesame", method), "ran a command");
+                    await assert.rejects(login("wrong", method), {
+                        message: `after 0 failed attempts: ${UNABLE} [none publickey ${method}], no supported methods remain`,
+                    });
+                });
+            }
         });
 
         describe("through a proxy", () => {
@@ -613,9 +692,7 @@ describe("plugin command: remote.Command and its plugin", function () {
         const connection = secret(sshd.connection({ port: await freePort(), dialErrorLimit: -1 }));
         const created = started.create(started.urn(TYPE), { create: "true", connection });
         const failed = assert.rejects(created, { message: "context canceled" });
-        while (started.engine.logs.length < 3) {
-            await sleep(20);
-        }
+        await eventually(() => started.engine.logs.length >= 3);
         await started.cancel();
         await failed;
     });
@@ -632,9 +709,7 @@ describe("plugin command: remote.Command and its plugin", function () {
         const started = await start();
         const inputs: Values = { create: "echo go; sleep 2; echo end", connection: secret(sshd.connection()) };
         const created = started.create(started.urn(TYPE), inputs);
-        while (!started.engine.logs.some(({ message }) => message === "go")) {
-            await sleep(20);
-        }
+        await eventually(() => started.engine.logs.some(({ message }) => message === "go"));
         await started.cancel();
         assert.equal((await created).properties["stdout"], "go\nend");
     });
@@ -644,16 +719,11 @@ describe("plugin command: remote.Command and its plugin", function () {
         const done = sshd.file("done");
         const inputs: Values = { create: `echo go; sleep 2; touch ${done}`, connection: secret(sshd.connection()) };
         const failed = assert.rejects(started.create(started.urn(TYPE), inputs));
-        while (!started.engine.logs.some(({ message }) => message === "go")) {
-            await sleep(20);
-        }
+        await eventually(() => started.engine.logs.some(({ message }) => message === "go"));
         await started.stop();
         await failed;
         assert.ok(!existsSync(done));
-        for (let waited = 0; !existsSync(done) && waited < 10_000; waited += 100) {
-            await sleep(100);
-        }
-        assert.ok(existsSync(done));
+        await eventually(() => existsSync(done));
     });
 });
 
@@ -669,4 +739,12 @@ function forwardTo(port: number, target: number): Server {
 
 function without(values: Values, name: string): Values {
     return Object.fromEntries(Object.entries(values).filter(([key]) => key !== name));
+}
+
+/** A public key as one line of authorized_keys. */
+function opensshEd25519(key: KeyObject): string {
+    const bytes = Buffer.from(key.export({ format: "jwk" }).x ?? "", "base64url");
+    // RFC 8709: the type and the key, each behind its length.
+    const blob = Buffer.concat([Buffer.from("\0\0\0\x0bssh-ed25519\0\0\0\x20", "latin1"), bytes]);
+    return `ssh-ed25519 ${blob.toString("base64")}`;
 }

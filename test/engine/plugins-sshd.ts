@@ -1,10 +1,11 @@
 import { execFileSync, spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer, type AddressInfo } from "node:net";
 import { tmpdir, userInfo } from "node:os";
 import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { Server, type AuthContext } from "ssh2";
 import type { Values } from "../../toolchain/plugins/lib/values";
 
 export type KeyType = "ed25519" | "ecdsa" | "rsa";
@@ -25,6 +26,28 @@ export async function freePort(): Promise<number> {
     return port;
 }
 
+/**
+ * A port of 127.0.0.1 that answers as a machine does that is off, which is not at all: somebody listens there whose
+ * queue is full. Node takes every connection, so this is Python.
+ */
+export async function startSilentPort(): Promise<{ port: number; stop(): void }> {
+    const script = [
+        "import signal, socket",
+        "server = socket.socket()",
+        'server.bind(("127.0.0.1", 0))',
+        "server.listen(0)",
+        "waiting = [socket.socket() for _ in range(8)]",
+        "for one in waiting:",
+        "    one.setblocking(False)",
+        "    one.connect_ex(server.getsockname())",
+        "print(server.getsockname()[1], flush=True)",
+        "signal.pause()",
+    ];
+    const child = spawn("python3", ["-c", script.join("\n")], { stdio: ["ignore", "pipe", "inherit"] });
+    const [line] = (await once(child.stdout, "data")) as [Buffer];
+    return { port: Number(line.toString()), stop: () => child.kill("SIGKILL") };
+}
+
 /** OpenSSH's server on a free port of 127.0.0.1, with keys and configuration of its own in a temporary folder. */
 export class Sshd {
     private constructor(
@@ -42,7 +65,7 @@ export class Sshd {
         const directory = mkdtempSync(path.join(tmpdir(), "sshd-"));
         const hostKey = generateKey(directory, "host", hostKeyType);
         const userKey = generateKey(directory, "user");
-        authorize(directory, [userKey.publicKey]);
+        writeFileSync(path.join(directory, "authorized_keys"), `${userKey.publicKey}\n`);
         const port = await freePort();
         const config = path.join(directory, "sshd_config");
         const settings = [
@@ -101,8 +124,12 @@ export class Sshd {
     /** A key of the user that is authorized as well. */
     addKey(name: string, type: KeyType, ...options: readonly string[]): KeyPair {
         const pair = generateKey(this.directory, name, type, options);
-        authorize(this.directory, [this.userKey.publicKey, pair.publicKey]);
+        this.authorize(pair.publicKey);
         return pair;
+    }
+
+    authorize(publicKey: string): void {
+        appendFileSync(this.file("authorized_keys"), `${publicKey}\n`);
     }
 
     async stop(): Promise<void> {
@@ -111,6 +138,61 @@ export class Sshd {
             await once(this.process, "exit");
         }
         rmSync(this.directory, { recursive: true });
+    }
+}
+
+export type Method = "password" | "keyboard-interactive";
+
+/**
+ * A server that takes a password, for which OpenSSH's would need a user of the system. What it is asked to run it
+ * answers with "ran …".
+ */
+export class PasswordServer {
+    /** The only way in. */
+    method: Method = "password";
+
+    private constructor(
+        private readonly server: Server,
+        readonly port: number,
+    ) {}
+
+    /** @param hostKey the file of its private key. */
+    static async start(hostKey: string, password: string): Promise<PasswordServer> {
+        const server = new Server({ hostKeys: [readFileSync(hostKey)] });
+        server.listen(0, "127.0.0.1");
+        await once(server, "listening");
+        const started = new PasswordServer(server, (server.address() as AddressInfo).port);
+        server.on("connection", (client) => {
+            client.on("error", () => undefined);
+            client.on("authentication", (context) => started.authenticate(context, password));
+            client.on("session", (accept) =>
+                accept().on("exec", (acceptCommand, _reject, { command }) => {
+                    const channel = acceptCommand();
+                    channel.write(`ran ${command}\n`);
+                    channel.exit(0);
+                    channel.end();
+                }),
+            );
+        });
+        return started;
+    }
+
+    private authenticate(context: AuthContext, password: string): void {
+        const answer = (right: boolean): void =>
+            right ? context.accept() : context.reject(["publickey", this.method]);
+        if (context.method === "password") {
+            answer(this.method === "password" && context.password === password);
+        } else if (context.method === "keyboard-interactive") {
+            context.prompt([{ prompt: "Password:", echo: false }], ([given]) =>
+                answer(this.method === "keyboard-interactive" && given === password),
+            );
+        } else {
+            answer(false);
+        }
+    }
+
+    close(): void {
+        this.server.close();
     }
 }
 
@@ -129,10 +211,6 @@ export function generateKey(
 
 function keyword(line: string): string {
     return line.split(" ", 1)[0] ?? "";
-}
-
-function authorize(directory: string, keys: readonly string[]): void {
-    writeFileSync(path.join(directory, "authorized_keys"), `${keys.join("\n")}\n`);
 }
 
 function answers(port: number): Promise<boolean> {

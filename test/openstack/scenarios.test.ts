@@ -8,7 +8,7 @@ import { composeTool } from "../../toolchain/compose-plugin";
 import { Skopeo, type Login } from "../support/client";
 import { makeImage, sha256, type Image } from "../support/image";
 import { TestStack, type Change, type Settings } from "../support/launcher";
-import { attempt, until } from "../support/processes";
+import { attempt, run, until } from "../support/processes";
 import { SecretSearch } from "../support/secret-search";
 import { newSshKey } from "../support/ssh-machine";
 import { stateFile } from "../support/state";
@@ -39,6 +39,8 @@ describe("a registry on OpenStack", function () {
     // What follows a failure would say nothing.
     this.bail(true);
 
+    const bed = join(__dirname, "bed");
+    let bedWasThere = false;
     const key = newSshKey();
     const secrets = new SecretSearch();
     let stack: TestStack;
@@ -80,6 +82,8 @@ describe("a registry on OpenStack", function () {
     };
 
     before(async () => {
+        bedWasThere = (await attempt(join(bed, "status.sh"), [], { seconds: 120 })).code === 0;
+        await run(join(bed, "up.sh"), [], { seconds: 30 * 60 });
         stack = await TestStack.make("openstack");
         cloud = await credentials("openrc");
         const { OS_PASSWORD: password = "", ...rest } = cloud;
@@ -123,6 +127,10 @@ describe("a registry on OpenStack", function () {
         await stack.run("pulumi", ["state", "unprotect", "--all", "--yes"], { seconds: 120 });
         await stack.run("destroy", [], { seconds: 15 * 60 });
         await attempt("rm", ["-rf", stack.folder]);
+        // Whoever brought it up goes on with it.
+        if (!bedWasThere) {
+            await attempt(join(bed, "down.sh"), [], { seconds: 300 });
+        }
     });
 
     it("refuses names that the cloud does not have, all at once, before anything is made", async () => {
@@ -138,6 +146,49 @@ describe("a registry on OpenStack", function () {
         assert.match(output, /harborage:openstack\.network\.externalNetwork: there is no network "nowhere"/);
         assert.doesNotMatch(output, /at .*\.ts:\d+/);
         assert.equal(await guests.openstack("network", "list", "--name", `harborage-${stack.name}`, "-f", "value"), "");
+    });
+
+    it("logs in by an application credential or a token, and keeps them out of the state", async () => {
+        const {
+            OS_AUTH_URL: authUrl = "",
+            OS_PROJECT_NAME: projectName = "",
+            OS_PROJECT_DOMAIN_NAME: domain = "",
+        } = cloud;
+        const none = Object.fromEntries(Object.keys(cloud).map((name) => [name, undefined]));
+        const credential = JSON.parse(
+            await guests.openstack("application", "credential", "create", stack.name, "-f", "json"),
+        ) as { id: string; secret: string };
+        const token = await guests.openstack("token", "issue", "-f", "value", "-c", "id");
+        const logins = [
+            {
+                auth: { authUrl, applicationCredentialId: credential.id, applicationCredentialSecret: "cloudSecret" },
+                secret: credential.secret,
+            },
+            { auth: { authUrl, projectName, projectDomainName: domain, token: "cloudSecret" }, secret: token },
+        ];
+        try {
+            for (const { auth, secret } of logins) {
+                const other = await TestStack.make("login");
+                other.env = none;
+                other.write({
+                    ...settings,
+                    machines: { lb: { ...lb, image: "no-such-image" }, node },
+                    openstack: { ...(settings["openstack"] as object), auth },
+                });
+                await other.setSecret("cloudSecret", secret);
+                await other.setSecret("sshKey", key.private);
+                const { output } = await other.tryUp([], { seconds: 120 });
+                // It was let in: only then it can tell that there is no such image.
+                assert.match(output, /harborage:machines\.lb\.image: there is no image "no-such-image"/);
+                const state = readFileSync(stateFile(other), "utf8");
+                assert.match(state, /pulumi:providers:openstack/);
+                assert.ok(!state.includes(secret), JSON.stringify(Object.keys(auth)));
+                await other.run("destroy", [], { seconds: 120 });
+                await attempt("rm", ["-rf", other.folder]);
+            }
+        } finally {
+            await guests.openstack("application", "credential", "delete", stack.name);
+        }
     });
 
     it("says what to do where the quota does not allow a VM", async () => {
@@ -257,6 +308,25 @@ describe("a registry on OpenStack", function () {
         assert.deepEqual(after, [(before[0] ?? 0) + 2, (before[1] ?? 0) + 1]);
     });
 
+    it("does not start Docker without the disk for the data", async () => {
+        // fstab names a disk that is not there, as it would be after a boot without it.
+        await guests.run(
+            "node",
+            "cp /etc/fstab /root/fstab; systemctl stop docker.socket docker; umount /var/lib/harborage/data; sed -i 's/^UUID=[^ ]*/UUID=00000000-0000-0000-0000-000000000000/; s/timeout=60s/timeout=5s/' /etc/fstab; systemctl daemon-reload",
+        );
+        try {
+            const { code, output } = await guests.attempt("node", "systemctl start docker");
+            assert.notEqual(code, 0, output);
+            assert.match(output, /dependency|failed/i);
+        } finally {
+            await guests.run(
+                "node",
+                "cp /root/fstab /etc/fstab; systemctl daemon-reload; systemctl reset-failed; systemctl start docker",
+            );
+        }
+        await until("the registry is back", 300, async () => (await skopeo.digest(`${host}/app:1`)) === image.digest);
+    });
+
     it("does nothing to a living VM when another image is named", async () => {
         assert.deepEqual(names(await up(machines({ image: "debian-12" }))), []);
         await pull("image");
@@ -347,7 +417,8 @@ describe("a registry on OpenStack", function () {
         assert.equal(await guests.openstack("server", "list", "-f", "value", "--name", `harborage-${stack.name}`), "");
         assert.equal(await guests.openstack("network", "list", "-f", "value", "--name", `harborage-${stack.name}`), "");
         assert.equal(await guests.openstack("volume", "show", volume, "-f", "value", "-c", "status"), "available");
-        const [, unprotect = ""] = /npm run pulumi -- (state unprotect '[^']+' --yes)/.exec(destroyed.output) ?? [];
+        const [, unprotect = ""] =
+            /npm run pulumi -- (state unprotect '[^']+' --yes) --stack/.exec(destroyed.output) ?? [];
         const words = unprotect.replaceAll("'", "").split(" ");
         assert.equal((await stack.run("pulumi", words)).code, 0);
         assert.equal((await stack.run("destroy", [], { seconds: 300 })).code, 0);

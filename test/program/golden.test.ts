@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "mocha";
-import { readGolden, renderGolden } from "./golden";
+import { goldenStacks, readGolden, renderGolden } from "./golden";
 import { runProgram, settingsOf } from "./program";
 
 /** The lines that are in one text only; what is moved counts too. */
@@ -14,7 +14,7 @@ function changes(before: string, after: string): string[] {
 }
 
 describe("resource graph", () => {
-    for (const stack of ["dev"]) {
+    for (const stack of goldenStacks) {
         it(`of ${stack} is the one that was reviewed (npm run golden)`, async () => {
             const run = await runProgram({ stack, settings: settingsOf(`Pulumi.${stack}.yaml`) });
             assert.equal(run.error, undefined);

@@ -65,8 +65,16 @@ function readableValue(value: unknown, hashes: readonly string[]): unknown {
         : value;
 }
 
+/** A hook that is a plain function has a name that the SDK makes of the resource's. */
+function readableHooks({ type, name, hooks }: Registered): Record<string, readonly string[]> {
+    const readable = (hook: string) => (hook.startsWith(`${type}_${name}_`) ? "(function)" : hook);
+    return Object.fromEntries(Object.entries(hooks).map(([when, names]) => [when, names.map(readable)]));
+}
+
 function readableResource(resource: Registered, hashes: readonly string[]): Record<string, unknown> {
     const { type, name, parent, inputs, dependsOn, deleteBeforeReplace, protect, provider } = resource;
+    const { deletedWith, ignoreChanges, replaceOnChanges } = resource;
+    const hooks = readableHooks(resource);
     const readable = Object.entries(inputs).map(([key, value]) => [
         key,
         key === "stdin" && typeof value === "string" ? readableScript(value) : readableValue(value, hashes),
@@ -79,6 +87,10 @@ function readableResource(resource: Registered, hashes: readonly string[]): Reco
         ...(dependsOn.length === 0 ? {} : { dependsOn }),
         ...(deleteBeforeReplace ? { deleteBeforeReplace } : {}),
         ...(protect ? { protect } : {}),
+        ...(deletedWith === "" ? {} : { deletedWith }),
+        ...(ignoreChanges.length === 0 ? {} : { ignoreChanges }),
+        ...(replaceOnChanges.length === 0 ? {} : { replaceOnChanges }),
+        ...(Object.keys(hooks).length === 0 ? {} : { hooks }),
         ...(readable.length === 0 ? {} : { inputs: Object.fromEntries(readable) as unknown }),
     };
 }
@@ -101,10 +113,21 @@ export async function renderGolden(run: ProgramRun): Promise<string> {
     const resources = [...run.resources]
         .sort((a, b) => (key(a) < key(b) ? -1 : 1))
         .map((resource) => readableResource(resource, hashes));
-    const text = JSON.stringify({ resources, outputs: readableValue(run.outputs, hashes) });
+    const questions = run.questions
+        .map(({ token, inputs, provider }) => JSON.stringify({ token, provider, inputs }))
+        .sort()
+        .map((question) => JSON.parse(question) as unknown);
+    const text = JSON.stringify({
+        ...(questions.length === 0 ? {} : { questions }),
+        resources,
+        outputs: readableValue(run.outputs, hashes),
+    });
     const filepath = goldenPath("any");
     return format(text, { ...(await resolveConfig(filepath)), filepath });
 }
+
+/** The stacks whose graphs are kept. */
+export const goldenStacks = ["dev", "staging"] as const;
 
 /** Where the graph of a stack is kept. */
 export function goldenPath(stack: string): string {

@@ -26,10 +26,12 @@ export function settingsOf(file: string): Record<string, unknown> {
 export async function runProgram({ stack = "dev", settings, secrets = {} }: ProgramArgs): Promise<ProgramRun> {
     const text = (value: unknown) => (typeof value === "string" ? value : JSON.stringify(value));
     const values = Object.entries({ ...settings, ...secrets }).map(([key, value]) => [`harborage:${key}`, text(value)]);
+    // How this machine logs in to a cloud must not be seen in a graph.
+    const environment = Object.entries(process.env).filter(([name]) => !name.startsWith("OS_"));
     const child = fork(join(__dirname, "mocked-program.ts"), [stack], {
         execArgv: ["--import", "tsx"],
         env: {
-            ...process.env,
+            ...Object.fromEntries(environment),
             PULUMI_CONFIG: JSON.stringify(Object.fromEntries(values)),
             PULUMI_CONFIG_SECRET_KEYS: JSON.stringify(Object.keys(secrets).map((key) => `harborage:${key}`)),
         },

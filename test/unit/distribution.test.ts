@@ -32,14 +32,14 @@ interface Service {
 
 interface Compose {
     name: string;
-    services: { registry: Service; collector: Service };
+    services: { registry: Service; collector: Service; gate?: Service };
 }
 
-function compose(plan: Plan, startFiles = ["a"], collectorFiles = ["b"]): Compose {
+function compose(plan: Plan, startFiles = ["a"], collectorFiles = ["b"], address = "127.0.0.1"): Compose {
     const [node] = plan.nodes;
     assert.ok(node !== undefined);
     const { stack, registry } = plan;
-    return parse(renderCompose({ stack, registry, node, address: "127.0.0.1", startFiles, collectorFiles })) as Compose;
+    return parse(renderCompose({ stack, registry, node, address, startFiles, collectorFiles })) as Compose;
 }
 
 describe("configuration of the registry", () => {
@@ -173,6 +173,38 @@ describe("compose file of a node", () => {
             [other.environment["DELETE_UNTAGGED"], other.environment["DRAIN_SECONDS"], other.environment["EITHER_DAY"]],
             ["true", "120", "true"],
         );
+    });
+});
+
+describe("compose file of a node whose load balancer is on another machine", () => {
+    const there = { kind: "existing", address: "10.0.0.1", hostKey: "accept-any" };
+    const plan = planWith(
+        { port: 5555 },
+        { machines: { lb: there, node: there }, topology: { kind: "single", node: "node", loadBalancer: "lb" } },
+    );
+    const { registry, collector, gate } = compose(plan, ["a"], ["b"], "10.0.0.1").services;
+
+    it("opens the gate's port in place of the registry's", () => {
+        assert.equal(registry.ports, undefined);
+        assert.equal(collector.ports, undefined);
+        assert.deepEqual(gate?.ports, ["10.0.0.1:5555:8080"]);
+        assert.equal(gate.image, plan.loadBalancer.image);
+    });
+
+    it("takes every right that the gate does not need", () => {
+        assert.equal(gate?.user, "${HARBORAGE_USER}");
+        assert.equal(gate.read_only, true);
+        assert.deepEqual(gate.cap_drop, ["ALL"]);
+        assert.deepEqual(gate.volumes, [
+            "${HARBORAGE_STACK}:/etc/harborage:ro",
+            "${HARBORAGE_DIRECTORY}/gate:/gate:ro",
+        ]);
+        assert.equal(gate.restart, "always");
+        assert.equal(gate.labels["harborage.stack"], "test");
+    });
+
+    it("closes the gate by the flags that the collector sets", () => {
+        assert.ok(collector.volumes.includes("${HARBORAGE_DIRECTORY}/gate:/gate"));
     });
 });
 

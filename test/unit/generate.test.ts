@@ -41,9 +41,11 @@ describe("generated files", () => {
     });
 
     it("accept the stack files of the project", () => {
-        const text = readFileSync(join(project, "Pulumi.dev.yaml"), "utf8");
-        assert.deepEqual(problems(parse(text)), []);
-        assert.match(text, /\$schema=\.\/config\/stack-file\.schema\.json/);
+        for (const stack of ["dev", "staging"]) {
+            const text = readFileSync(join(project, `Pulumi.${stack}.yaml`), "utf8");
+            assert.deepEqual(problems(parse(text)), [], stack);
+            assert.match(text, /\$schema=\.\/config\/stack-file\.schema\.json/, stack);
+        }
     });
 
     it("accept every stack file that the program accepts", () => {
@@ -66,7 +68,7 @@ describe("generated files", () => {
         ],
         [
             "a kind of machine that there is not",
-            withSettings({ machines: { box: { kind: "openstack" } } }),
+            withSettings({ machines: { box: { kind: "vmware" } } }),
             "/config/harborage:machines/box/kind",
         ],
         [

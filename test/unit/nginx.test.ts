@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { describe, it } from "mocha";
 import { parse } from "yaml";
 import { renderCompose, renderNginx } from "../../components/load-balancer/render";
+import { renderGate } from "../../components/registry/distribution/render";
 import { makePlan, type LoadBalancerPlan } from "../../config/plan";
 import { parseStackFile } from "../../config/stack-file";
 import { parseNginx, type Directive } from "./support/nginx-conf";
@@ -44,6 +45,30 @@ function tlsServer(directives: readonly Directive[]): readonly Directive[] {
     const found = blocks(directives, "server").filter(({ block }) => values(block, "listen")[0]?.includes("ssl"));
     assert.equal(found.length, 1);
     return found[0]?.block ?? [];
+}
+
+const hasNginx = spawnSync("nginx", ["-v"]).error === undefined;
+
+/** Has nginx read a configuration, with files of this machine in place of the container's. */
+function assertReadable(text: string): void {
+    const folder = mkdtempSync(join(tmpdir(), "harborage-nginx-"));
+    try {
+        const openssl = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+        const files = ["-subj", "/CN=x", "-keyout", join(folder, "key"), "-out", join(folder, "crt")];
+        assert.equal(spawnSync("openssl", [...openssl, ...files]).status, 0);
+        writeFileSync(join(folder, "release.conf"), 'map "" $release {\n    default "x";\n}\n');
+        const here = text
+            .replaceAll("/etc/harborage/current/release.conf", join(folder, "release.conf"))
+            .replaceAll("/etc/harborage/current/secrets/root/server.key", join(folder, "key"))
+            .replaceAll("/etc/harborage/current/secrets/root/server.crt", join(folder, "crt"))
+            .replaceAll("/run/nginx.pid", join(folder, "pid"))
+            .replaceAll(" /tmp/", ` ${folder}/`);
+        writeFileSync(join(folder, "nginx.conf"), here);
+        const { status, stderr } = spawnSync("nginx", ["-t", "-q", "-c", join(folder, "nginx.conf")]);
+        assert.equal(status, 0, String(stderr));
+    } finally {
+        rmSync(folder, { recursive: true });
+    }
 }
 
 describe("nginx.conf", () => {
@@ -172,28 +197,79 @@ describe("nginx.conf", () => {
     });
 
     it("is read by nginx itself, where there is one", function () {
-        if (spawnSync("nginx", ["-v"]).error !== undefined) {
+        if (!hasNginx) {
             // test/e2e has nginx in its container.
             this.skip();
         }
-        const folder = mkdtempSync(join(tmpdir(), "harborage-nginx-"));
-        try {
-            const openssl = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
-            const files = ["-subj", "/CN=x", "-keyout", join(folder, "key"), "-out", join(folder, "crt")];
-            assert.equal(spawnSync("openssl", [...openssl, ...files]).status, 0);
-            writeFileSync(join(folder, "release.conf"), 'map "" $release {\n    default "x";\n}\n');
-            const text = renderNginx({ plan: planWith({ hstsSeconds: 1 }), upstreams })
-                .replaceAll("/etc/harborage/current/release.conf", join(folder, "release.conf"))
-                .replaceAll("/etc/harborage/current/secrets/root/server.key", join(folder, "key"))
-                .replaceAll("/etc/harborage/current/secrets/root/server.crt", join(folder, "crt"))
-                .replaceAll("/run/nginx.pid", join(folder, "pid"))
-                .replaceAll(" /tmp/", ` ${folder}/`);
-            writeFileSync(join(folder, "nginx.conf"), text);
-            const { status, stderr } = spawnSync("nginx", ["-t", "-q", "-c", join(folder, "nginx.conf")]);
-            assert.equal(status, 0, String(stderr));
-        } finally {
-            rmSync(folder, { recursive: true });
+        assertReadable(renderNginx({ plan: planWith({ hstsSeconds: 1 }), upstreams }));
+    });
+});
+
+describe("nginx.conf of a node that is on another machine than its load balancer", () => {
+    const conf = parseNginx(renderGate());
+    const http = blocks(conf, "http")[0]?.block;
+    const server = blocks(conf, "server")[0]?.block ?? [];
+    const proxy = blocks(server, "location", "/")[0]?.block;
+
+    it("has the load balancer's gate, to the letter", () => {
+        const gate = (directives: readonly Directive[], inServer: readonly Directive[]) => ({
+            maps: [
+                ...blocks(directives, "map", "$request_method"),
+                ...blocks(directives, "map", "$request_method:$uri"),
+            ],
+            checks: inServer.filter(
+                ({ words: [name = "", what] }) =>
+                    name === "if" || name === "error_page" || (name === "set" && what === "$gate"),
+            ),
+            answer: blocks(inServer, "location", "@collecting"),
+        });
+        const balancer = nginx();
+        const expected = gate(balancer, tlsServer(balancer));
+        assert.deepEqual(gate(conf, server), expected);
+        assert.deepEqual(
+            Object.values(expected).map(({ length }) => length),
+            [2, 5, 1],
+        );
+    });
+
+    it("passes on layers of any size, as they come, both ways", () => {
+        assert.deepEqual(values(http, "client_max_body_size"), ["0"]);
+        assert.deepEqual(values(proxy, "proxy_request_buffering"), ["off"]);
+        assert.deepEqual(values(proxy, "proxy_buffering"), ["off"]);
+        for (const [block, name] of [
+            [proxy, "proxy_read_timeout"],
+            [proxy, "proxy_send_timeout"],
+            [http, "client_body_timeout"],
+            [http, "send_timeout"],
+        ] as const) {
+            assert.deepEqual(values(block, name), ["900s"], name);
         }
+    });
+
+    it("leaves to the load balancer what clients are told from, and says where they asked", () => {
+        assert.deepEqual(values(proxy, "proxy_set_header"), ["Connection ", "Host $http_host"]);
+    });
+
+    it("finds the registry again when its container has another address", () => {
+        assert.deepEqual(values(server, "resolver"), ["127.0.0.11 valid=2s"]);
+        assert.deepEqual(values(proxy, "proxy_pass"), ["http://$registry"]);
+        assert.ok(values(server, "set").includes("$registry registry:5000"));
+    });
+
+    it("writes nothing but to folders that the container may write to, as a user without rights", () => {
+        for (const name of ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]) {
+            assert.match(values(http, `${name}_temp_path`).join(), /^\/tmp\//);
+        }
+        assert.deepEqual(values(conf, "pid"), ["/tmp/nginx.pid"]);
+        assert.deepEqual(values(conf, "user"), []);
+        assert.ok(Number(values(server, "listen")[0]) >= 1024);
+    });
+
+    it("is read by nginx itself, where there is one", function () {
+        if (!hasNginx) {
+            this.skip();
+        }
+        assertReadable(renderGate());
     });
 });
 

@@ -1,7 +1,11 @@
 import assert from "node:assert/strict";
+import { isIPv4 } from "node:net";
 import fc from "fast-check";
 import { describe, it } from "mocha";
-import { defaultImages, makePlan, type Plan } from "../../config/plan";
+import { parse } from "yaml";
+import { renderCompose as renderBalancer } from "../../components/load-balancer/render";
+import { renderCompose as renderNode } from "../../components/registry/distribution/render";
+import { defaultImages, makePlan, type MachinePlan, type Plan } from "../../config/plan";
 import { imageReference } from "../../config/fields";
 import type { StackConfig } from "../../config/schema";
 import { parseStackFile } from "../../config/stack-file";
@@ -17,6 +21,85 @@ function freeze<T>(value: T): T {
 
 function planOf(settings: Readonly<Record<string, unknown>>, secrets: readonly string[] = []): Plan {
     return makePlan("test", parseStackFile(fileWith(settings, secrets)));
+}
+
+/** The images that compose files name, by the machine that they are for. */
+function imagesInUse(plan: Plan): [machine: string, image: string][] {
+    const images = (text: string) =>
+        Object.values((parse(text) as { services: Record<string, { image: string }> }).services).map(
+            ({ image }) => image,
+        );
+    const { stack, registry, loadBalancer } = plan;
+    const files = { address: "10.0.0.1", startFiles: [], collectorFiles: [] };
+    const ofNodes = plan.nodes.flatMap((node) =>
+        images(renderNode({ stack, registry, node, ...files })).map((image): [string, string] => [node.machine, image]),
+    );
+    return [
+        ...ofNodes,
+        ...images(renderBalancer(stack, loadBalancer)).map((image): [string, string] => [loadBalancer.machine, image]),
+    ];
+}
+
+/** Where a machine is, as the stack file says it. */
+function assertPlace({ name, place, directory }: MachinePlan, plan: Plan, config: StackConfig) {
+    const given = config.machines[name];
+    assert.equal(place.kind, given?.kind);
+    assert.ok(place.kind === "local" || directory.startsWith("/"), `${name} is not in a home folder`);
+    if (place.kind === "existing") {
+        assert.ok(isIPv4(place.privateAddress), `${name}: ${place.privateAddress}`);
+        assert.ok(given?.kind === "existing");
+        // Only the stack file can say that any key is accepted.
+        assert.equal(place.ssh.hostKey === undefined, given.hostKey === "accept-any");
+        assert.equal(place.ssh.bastion === undefined, given.bastion === undefined);
+        const { bastion = { hostKey: "accept-any" } } = given;
+        assert.equal(place.ssh.bastion?.hostKey === undefined, bastion.hostKey === "accept-any");
+    }
+    if (place.kind === "openstack") {
+        const balancer = config.machines[plan.loadBalancer.machine];
+        const isReached = balancer?.kind === "openstack" && balancer.floatingIp;
+        assert.equal(place.jump, place.floatingIp || !isReached ? undefined : plan.loadBalancer.machine, name);
+        assert.notEqual(place.jump, name);
+        const { network } = plan.cloud ?? {};
+        assert.ok(!place.floatingIp || network?.externalNetwork !== undefined);
+    }
+}
+
+/** Who may come in: clients to the load balancer's doors, `up` to SSH, the load balancer to nodes, and nobody else. */
+function assertClosed({ cloud, loadBalancer, nodes, machines }: Plan, { openstack, machines: given }: StackConfig) {
+    assert.equal(cloud === undefined, openstack === undefined);
+    if (cloud === undefined || openstack === undefined) {
+        return;
+    }
+    const doors = [loadBalancer.httpsPort, loadBalancer.httpPort];
+    const nodePorts = nodes.map(({ port }) => port);
+    const jumps = machines.some(({ place }) => place.kind === "openstack" && place.jump !== undefined);
+    for (const { role, port, from, why } of cloud.rules) {
+        const rule = `${role} ${String(port)} ${JSON.stringify(from)} ${why}`;
+        if ("role" in from) {
+            assert.equal(from.role, "load-balancer", rule);
+            assert.equal(role, "node", rule);
+            assert.ok([22, ...nodePorts].includes(port), rule);
+        } else if (port === 22) {
+            assert.ok(openstack.sshCidrs.includes(from.cidr), rule);
+        } else if (role === "load-balancer") {
+            assert.ok(doors.includes(port) && openstack.clientCidrs.includes(from.cidr), rule);
+        } else {
+            const balancer = given[loadBalancer.machine];
+            assert.ok(balancer?.kind === "existing" && nodePorts.includes(port), rule);
+            assert.equal(from.cidr, `${balancer.privateAddress ?? balancer.address}/32`, rule);
+        }
+    }
+    const opened = (of: "node" | "load-balancer", port: number) =>
+        cloud.rules.filter((rule) => rule.role === of && rule.port === port);
+    for (const door of doors) {
+        assert.equal(opened("load-balancer", door).length, openstack.clientCidrs.length);
+    }
+    for (const port of nodePorts) {
+        assert.equal(opened("node", port).length, 1);
+    }
+    assert.ok(!jumps || opened("node", 22).some(({ from }) => "role" in from));
+    const keys = cloud.rules.map(({ role, port, from }) => JSON.stringify([role, port, from]));
+    assert.equal(new Set(keys).size, keys.length, "a rule twice is a resource twice");
 }
 
 /** What must hold for every plan. */
@@ -62,6 +145,20 @@ function assertSound(plan: Plan, config: StackConfig) {
         assert.ok(node.dataDirectory.startsWith(`${directory}/`), `${node.dataDirectory} in ${directory}`);
         assert.ok(plan.loadBalancer.nodes.includes(node.name));
     }
+    const inUse = imagesInUse(plan);
+    for (const [machine, image] of inUse) {
+        assert.ok(machines.get(machine)?.images.references.includes(image), `${image} on ${machine}`);
+    }
+    for (const machine of plan.machines) {
+        assertPlace(machine, plan, config);
+        const used = inUse.filter(([name]) => name === machine.name);
+        assert.deepEqual(new Set(machine.images.references), new Set(used.map(([, image]) => image)), machine.name);
+        assert.equal(new Set(machine.images.references).size, machine.images.references.length);
+    }
+    for (const node of plan.nodes) {
+        assert.equal(node.gateImage === undefined, node.machine === plan.loadBalancer.machine);
+    }
+    assertClosed(plan, config);
     assert.equal(plan.loadBalancer.nodes.length, plan.nodes.length);
     assert.equal(
         plan.registryUrl,
@@ -153,5 +250,133 @@ describe("plan", () => {
             { port: 80, purpose: "loadBalancer.httpPort" },
             { port: 5000, purpose: "registry.port" },
         ]);
+    });
+
+    describe("of machines that are reached by SSH", () => {
+        const hostKey = "ssh-ed25519 AAAA";
+        const lb = { kind: "openstack", image: "debian-12", flavor: "m1.small", floatingIp: true };
+        const node = { kind: "openstack", image: "debian-12", flavor: "m1.medium" };
+        const openstack = {
+            network: { kind: "own", externalNetwork: "public" },
+            sshCidrs: ["192.0.2.0/24", "198.51.100.7/32"],
+        };
+        const topology = { kind: "single", node: "node", loadBalancer: "lb" };
+        const placeOf = (plan: Plan, name: string) => plan.machines.find((each) => each.name === name)?.place;
+
+        it("says how one that exists is reached, and accepts any host key only where the file says so", () => {
+            const machines = {
+                lb: { kind: "existing", address: "192.0.2.1", hostKey: "accept-any" },
+                node: {
+                    kind: "existing",
+                    address: "node.internal",
+                    privateAddress: "10.0.0.2",
+                    port: 2222,
+                    user: "deploy",
+                    hostKey,
+                    privateKey: "keyOfNode",
+                    bastion: { address: "jump.example.com", hostKey, privateKey: "keyOfJump" },
+                    dataDevice: "/dev/sdb",
+                },
+            };
+            const plan = planOf({ machines, topology }, ["keyOfNode", "keyOfJump"]);
+            assert.equal(plan.cloud, undefined);
+            assert.deepEqual(placeOf(plan, "lb"), {
+                kind: "existing",
+                ssh: { address: "192.0.2.1", port: 22, user: "root" },
+                privateAddress: "192.0.2.1",
+            });
+            assert.deepEqual(placeOf(plan, "node"), {
+                kind: "existing",
+                ssh: {
+                    address: "node.internal",
+                    port: 2222,
+                    user: "deploy",
+                    hostKey,
+                    privateKey: "keyOfNode",
+                    bastion: { address: "jump.example.com", port: 22, user: "root", hostKey, privateKey: "keyOfJump" },
+                },
+                privateAddress: "10.0.0.2",
+                dataDevice: "/dev/sdb",
+            });
+        });
+
+        it("reaches a VM without a floating IP through the load balancer's, where that has one", () => {
+            const jump = (machines: object) => {
+                const place = placeOf(planOf({ machines, openstack, topology }), "node");
+                assert.ok(place?.kind === "openstack");
+                return place.jump;
+            };
+            assert.equal(jump({ lb, node }), "lb");
+            assert.equal(jump({ lb: { ...lb, floatingIp: false }, node }), undefined);
+            assert.equal(jump({ lb, node: { ...node, floatingIp: true } }), undefined);
+            assert.equal(jump({ lb: { kind: "existing", address: "192.0.2.1", hostKey }, node }), undefined);
+            const alone = planOf({
+                machines: { lb },
+                openstack,
+                topology: { kind: "single", node: "lb", loadBalancer: "lb" },
+            });
+            assert.equal((placeOf(alone, "lb") as { jump?: string }).jump, undefined);
+        });
+
+        it("lets clients to the load balancer, `up` to SSH, and the load balancer to the node", () => {
+            const rules = (settings: object) =>
+                planOf({ machines: { lb, node }, openstack, topology, ...settings }).cloud?.rules.map(
+                    ({ role, port, from }) => `${role} ${String(port)} ${"cidr" in from ? from.cidr : from.role}`,
+                );
+            const ssh = ["192.0.2.0/24", "198.51.100.7/32"].flatMap((cidr) => [
+                `load-balancer 22 ${cidr}`,
+                `node 22 ${cidr}`,
+            ]);
+            assert.deepEqual(rules({}), [
+                "load-balancer 443 0.0.0.0/0",
+                "load-balancer 80 0.0.0.0/0",
+                ...ssh,
+                "node 22 load-balancer",
+                "node 5000 load-balancer",
+            ]);
+            // Nothing goes through a load balancer that is not reached from outside.
+            assert.deepEqual(
+                rules({
+                    machines: { lb: { ...lb, floatingIp: false }, node },
+                    openstack: { ...openstack, clientCidrs: ["10.0.0.0/8", "172.16.0.0/12"] },
+                    loadBalancer: { mode: "http", httpsPort: 8443, httpPort: 8080 },
+                    registry: { engine: "distribution", port: 5555 },
+                }),
+                [
+                    "load-balancer 8443 10.0.0.0/8",
+                    "load-balancer 8080 10.0.0.0/8",
+                    "load-balancer 8443 172.16.0.0/12",
+                    "load-balancer 8080 172.16.0.0/12",
+                    ...ssh,
+                    "node 5555 load-balancer",
+                ],
+            );
+            const outside = { kind: "existing", address: "lb.example.com", privateAddress: "10.0.0.1", hostKey };
+            assert.ok(rules({ machines: { lb: outside, node } })?.includes("node 5000 10.0.0.1/32"));
+        });
+
+        it("gives the node a gate of its own exactly where the load balancer is on another machine", () => {
+            const apart = planOf({ machines: { lb, node }, openstack, topology });
+            assert.equal(apart.nodes[0]?.gateImage, defaultImages.nginx);
+            assert.deepEqual(
+                apart.machines.map(({ name, images }) => [name, images.references]),
+                [
+                    ["lb", [defaultImages.nginx]],
+                    ["node", [defaultImages.registry, defaultImages.nginx]],
+                ],
+            );
+            const together = planOf({
+                machines: { lb },
+                openstack,
+                topology: { kind: "single", node: "lb", loadBalancer: "lb" },
+            });
+            assert.equal(together.nodes[0]?.gateImage, undefined);
+        });
+
+        it("needs of a flavor what the registry needs", () => {
+            const place = placeOf(planOf({ machines: { lb, node }, openstack, topology }), "node");
+            assert.ok(place?.kind === "openstack");
+            assert.deepEqual(place.minimum, { cpus: 1, memoryMiB: 512 });
+        });
     });
 });

@@ -64,6 +64,8 @@ interface Machine {
     /** More mounts, as shell commands. */
     readonly mounts?: string;
     readonly minimum?: number;
+    /** Whether the machine is going to be set up, or is somebody's own. */
+    readonly isSetUp?: boolean;
 }
 
 /** Runs the check, and makes sure that it changed nothing. */
@@ -91,7 +93,8 @@ function check(folder: string, machine: Machine = {}): Run & { problems: string[
     const { directory = join(folder, "box"), minimum = 1, words = [] } = machine;
     mkdirSync(join(folder, "box"), { recursive: true });
     const before = listing(folder);
-    const run = runMachineScript(script, [directory, claim, String(minimum), "test", ...words], {
+    const kind = `${machine.isSetUp === true ? "system" : "this-machine"}=${claim}-1`;
+    const run = runMachineScript(script, [directory, claim, String(minimum), "test", kind, ...words], {
         environment: { PATH: bin, HOME: folder },
         ...(mounts.join("") === "" ? {} : { mounts: mounts.join("\n") }),
     });
@@ -135,7 +138,9 @@ describe("preflight.sh", () => {
     });
 
     it("has nothing to do on delete", () => {
-        const run = runMachineScript(script, ["/proc/none", claim, "1", "test"], { action: "delete" });
+        const run = runMachineScript(script, ["/proc/none", claim, "1", "test", `this-machine=${claim}-1`], {
+            action: "delete",
+        });
         assert.deepEqual(run, { status: 0, stdout: "", stderr: "" });
     });
 

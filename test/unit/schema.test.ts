@@ -1,32 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, it } from "mocha";
-import { parseStackFile, StackFileError, type Mistake, type StackFile } from "../../config/stack-file";
+import { parseStackFile } from "../../config/stack-file";
+import { assertOneMistake, lines, mistakesOf } from "./support/mistakes";
 import { fileWith, minimal, stackFile } from "./support/stack-files";
-
-function mistakesOf(file: StackFile): readonly Mistake[] {
-    try {
-        parseStackFile(file);
-    } catch (error) {
-        assert.ok(error instanceof StackFileError, String(error));
-        return error.mistakes;
-    }
-    assert.fail("the stack file was accepted");
-}
-
-/** The mistakes as they are printed. */
-function lines(file: StackFile): string[] {
-    return mistakesOf(file).map(({ path, message }) => `${path}: ${message}`);
-}
-
-function assertOneMistake(file: StackFile, expected: string | RegExp) {
-    const found = lines(file);
-    assert.equal(found.length, 1, found.join("\n"));
-    if (typeof expected === "string") {
-        assert.equal(found[0], expected);
-    } else {
-        assert.match(found[0] ?? "", expected);
-    }
-}
 
 describe("stack file", () => {
     it("fills in every default", () => {
@@ -34,6 +10,17 @@ describe("stack file", () => {
             publicName: "localhost",
             additionalNames: [],
             machines: { box: { kind: "local", generation: 1, minimumFreeDiskGiB: 5 } },
+            baseline: {
+                timeZone: "Etc/UTC",
+                timeSync: "chrony",
+                timeServers: [],
+                openFiles: 65_535,
+                firewall: "keep",
+                seLinux: "keep",
+                journalMiB: 500,
+                packages: { sources: [] },
+                docker: { noProxy: [], daemon: {} },
+            },
             topology: { kind: "single", node: "box", loadBalancer: "box" },
             registry: {
                 engine: "distribution",
@@ -87,14 +74,9 @@ describe("stack file", () => {
 
     const unbuilt: [string, Record<string, unknown>, string][] = [
         [
-            "openstack machines",
-            { machines: { box: { kind: "openstack" } } },
-            'machines.box.kind: "openstack" is wrong; there is: local',
-        ],
-        [
-            "SSH machines",
-            { machines: { box: { kind: "existing" } } },
-            'machines.box.kind: "existing" is wrong; there is: local',
+            "a kind of machine that there is not",
+            { machines: { box: { kind: "vmware" } } },
+            'machines.box.kind: "vmware" is wrong; there is: local, existing, openstack',
         ],
         [
             "the engine harbor",
@@ -118,7 +100,11 @@ describe("stack file", () => {
             { certificate: { kind: "given" } },
             'certificate.kind: "given" is wrong; there is: own-ca',
         ],
-        ["a machine without a kind", { machines: { box: {} } }, "machines.box.kind: is missing; one of: local"],
+        [
+            "a machine without a kind",
+            { machines: { box: {} } },
+            "machines.box.kind: is missing; one of: local, existing, openstack",
+        ],
         [
             "a database",
             { storage: { database: { kind: "rds" } } },

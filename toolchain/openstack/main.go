@@ -41,13 +41,10 @@ var resources = map[string]*tfbridge.ResourceInfo{
 }
 
 var functions = map[string]*tfbridge.DataSourceInfo{
-	"openstack_compute_flavor_v2":      {Tok: "openstack:compute/getFlavor:getFlavor"},
-	"openstack_compute_keypair_v2":     {Tok: "openstack:compute/getKeypair:getKeypair"},
-	"openstack_compute_limits_v2":      {Tok: "openstack:compute/getLimitsV2:getLimitsV2"},
-	"openstack_identity_auth_scope_v3": {Tok: "openstack:identity/getAuthScope:getAuthScope"},
-	"openstack_images_image_v2":        {Tok: "openstack:images/getImage:getImage"},
-	"openstack_networking_network_v2":  {Tok: "openstack:networking/getNetwork:getNetwork"},
-	"openstack_networking_subnet_v2":   {Tok: "openstack:networking/getSubnet:getSubnet"},
+	"openstack_compute_flavor_v2":     {Tok: "openstack:compute/getFlavor:getFlavor"},
+	"openstack_images_image_v2":       {Tok: "openstack:images/getImage:getImage"},
+	"openstack_networking_network_v2": {Tok: "openstack:networking/getNetwork:getNetwork"},
+	"openstack_networking_subnet_v2":  {Tok: "openstack:networking/getSubnet:getSubnet"},
 }
 
 var config = fields{

@@ -25,18 +25,21 @@ class Wrong extends Error {}
 const prefix = "harborage:";
 
 /** The answer to a question for something by its name, or what to say when there is no such thing. */
-async function named<T>(path: string, what: string, name: string, question: Promise<T>): Promise<T> {
+async function named<T>(path: string, what: string, name: string | undefined, question: Promise<T>): Promise<T> {
     try {
         return await question;
     } catch (error) {
         const text = error instanceof Error ? error.message : String(error);
         if (/no results|not found|no .{0,40}found|does not exist|unable to find/i.test(text)) {
+            const which = name === undefined ? what : `${what} "${name}"`;
             throw new Wrong(
-                `${prefix}${path}: there is no ${what} "${name}" that this project may use; see: openstack ${what} list`,
+                `${prefix}${path}: there is no ${which} that this project may use; see: openstack ${what} list`,
             );
         }
         if (/more than one/i.test(text)) {
-            throw new Wrong(`${prefix}${path}: several ${what}s have the name "${name}"; expected a name of one only`);
+            const several =
+                name === undefined ? `there are several ${what}s` : `several ${what}s have the name "${name}"`;
+            throw new Wrong(`${prefix}${path}: ${several}; expected a name of one only, see: openstack ${what} list`);
         }
         throw error;
     }
@@ -58,9 +61,19 @@ async function settle(questions: readonly Promise<unknown>[]): Promise<void> {
     const wrong = reasons.map((reason) => (reason instanceof Wrong ? reason : new Wrong(refusal(reason))));
     if (wrong.length > 0) {
         throw new pulumi.RunError(
-            `nothing was changed:\n${[...new Set(wrong.map(({ message }) => message))].join("\n")}`,
+            `nothing in the cloud was changed:\n${[...new Set(wrong.map(({ message }) => `  - ${message}`))].join("\n")}`,
         );
     }
+}
+
+/** Asks for each name once. */
+function once<T>(ask: (name: string) => Promise<T>): (name: string) => Promise<T> {
+    const asked = new Map<string, Promise<T>>();
+    return (name) => {
+        const question = asked.get(name) ?? ask(name);
+        asked.set(name, question);
+        return question;
+    };
 }
 
 type Vm = MachinePlan & { readonly place: OpenstackMachinePlan };
@@ -91,14 +104,14 @@ export async function lookUp(
     options: pulumi.InvokeOptions,
 ): Promise<Found> {
     const vms = machines.filter(isVm);
+    const getImage = once((name) => openstack.images.getImage({ name, mostRecent: true }, options));
+    const getFlavor = once((name) => openstack.compute.getFlavor({ name }, options));
     const images = vms.map(async ({ name, place: { image } }): Promise<[string, string]> => {
-        const question = openstack.images.getImage({ name: image, mostRecent: true }, options);
-        return [image, (await named(`machines.${name}.image`, "image", image, question)).id];
+        return [image, (await named(`machines.${name}.image`, "image", image, getImage(image))).id];
     });
     const flavors = vms.map(async ({ name, place }): Promise<[string, string]> => {
         const path = `machines.${name}.flavor`;
-        const question = openstack.compute.getFlavor({ name: place.flavor }, options);
-        const flavor = await named(path, "flavor", place.flavor, question);
+        const flavor = await named(path, "flavor", place.flavor, getFlavor(place.flavor));
         checkFlavor(path, place.flavor, flavor, place);
         return [place.flavor, flavor.id];
     });
@@ -136,7 +149,7 @@ async function existingNetwork(
     const subnet = await named(
         `${path}.subnet`,
         "subnet",
-        name ?? "(any)",
+        name,
         openstack.networking.getSubnet({ networkId: id, ...(name === undefined ? {} : { name }) }, options),
     );
     return { id, subnetId: subnet.id };

@@ -193,10 +193,12 @@ install_packages() {
     apt_get install --yes --no-install-recommends "$@" || fail "apt-get could not install $*"
 }
 
-# install_engine PACKAGE...: Docker Engine, with its client where that is a package of its own (Debian 13).
+# install_engine PACKAGE...: Docker Engine, with what it only recommends and does not work without: its client, where that
+# is a package of its own (Debian 13), and AppArmor's tools, where the kernel has AppArmor.
 install_engine() {
     apt_update
     if apt-cache show docker-cli >/dev/null 2>&1; then set -- "$@" docker-cli; fi
+    if [[ $(cat /sys/module/apparmor/parameters/enabled 2>/dev/null) == Y ]]; then set -- "$@" apparmor; fi
     install_packages "$@"
 }
 

@@ -318,6 +318,7 @@ check_effects() {
     version=$(docker version --format '{{.Server.Version}}')
     [[ -z $want ]] || version_begins "$version" "$want" ||
         fail "Docker is $version; expected $want (baseline.docker.version). Upgrade it by hand, with its services stopped, or say what is there"
+    # shellcheck source=/dev/null
     say "$(. /etc/os-release && printf '%s' "$PRETTY_NAME"), $zone, Docker $version, compose $(docker compose version --short)"
 }
 

@@ -66,6 +66,8 @@ export interface DistributionNodeArgs {
     readonly registry: RegistryPlan;
     readonly node: NodePlan;
     readonly machine: Machine;
+    /** Where the load balancer reaches it. */
+    readonly address: pulumi.Output<string>;
     readonly credentials: Credentials;
 }
 
@@ -88,7 +90,7 @@ export class DistributionNode extends pulumi.ComponentResource {
             {
                 machine,
                 project: node.project,
-                plainFiles: machine.privateAddress.apply((address) => ({
+                plainFiles: args.address.apply((address) => ({
                     "compose.yaml": {
                         content: renderCompose({
                             stack: args.stack,

@@ -40,7 +40,8 @@ export async function copyText(remote: RemoteFiles, text: string, destination: s
         );
     }
     await parents(remote, destination);
-    await remote.write(destination, Buffer.from(text));
+    const content = Buffer.from(text);
+    await write(remote, destination, content, `failed to write text content to remote path ${destination}`);
 }
 
 async function copyDirectory(remote: RemoteFiles, source: string, destination: string): Promise<void> {
@@ -59,29 +60,35 @@ async function copyDirectory(remote: RemoteFiles, source: string, destination: s
 async function copyFile(remote: RemoteFiles, source: string, destination: string): Promise<void> {
     const file: FileHandle = await local("open", source, () => open(source));
     try {
-        await remote.write(destination, file);
+        await write(remote, destination, file, `failed to copy file ${source} to remote path ${destination}`);
     } finally {
         await file.close();
     }
 }
 
-async function parents(remote: RemoteFiles, file: string): Promise<void> {
-    try {
-        await remote.mkdirAll(path.posix.dirname(file));
-    } catch (error) {
-        throw new Error(`failed to create parent directories for ${file}: ${(error as Error).message}`, {
-            cause: error,
-        });
-    }
+async function write(
+    remote: RemoteFiles,
+    destination: string,
+    content: FileHandle | Buffer,
+    failure: string,
+): Promise<void> {
+    const handle = await failing(`failed to create remote file ${destination}`, () => remote.create(destination));
+    await failing(failure, () => remote.write(handle, content));
 }
 
-async function created(directory: string, create: () => Promise<void>): Promise<void> {
+function parents(remote: RemoteFiles, file: string): Promise<void> {
+    return failing(`failed to create parent directories for ${file}`, () => remote.mkdirAll(path.posix.dirname(file)));
+}
+
+function created(directory: string, create: () => Promise<void>): Promise<void> {
+    return failing(`failed to create remote directory ${directory}`, create);
+}
+
+async function failing<Result>(what: string, step: () => Promise<Result>): Promise<Result> {
     try {
-        await create();
+        return await step();
     } catch (error) {
-        throw new Error(`failed to create remote directory ${directory}: ${(error as Error).message}`, {
-            cause: error,
-        });
+        throw new Error(`${what}: ${(error as Error).message}`, { cause: error });
     }
 }
 

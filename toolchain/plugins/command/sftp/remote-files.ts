@@ -17,7 +17,12 @@ export class RemoteFiles {
         client: Client,
         private readonly sftp: SFTPWrapper,
     ) {
-        this.lost = new Promise((_resolve, reject) => client.once("close", () => reject(new Error("connection lost"))));
+        // ssh2 leaves requests unanswered when the server's side of SFTP ends.
+        this.lost = new Promise((_resolve, reject) => {
+            const lose = (): void => reject(new Error("connection lost"));
+            client.once("close", lose);
+            sftp.once("close", lose);
+        });
         this.lost.catch(() => undefined);
     }
 
@@ -59,33 +64,29 @@ export class RemoteFiles {
         await this.mkdir(directory);
     }
 
-    /** Writes a file, over what is there; its mode is what the server gives new files. */
-    async write(file: string, content: FileHandle | Buffer): Promise<void> {
-        const handle = await this.create(file);
-        try {
-            let next = 0;
-            const sender = async (): Promise<void> => {
-                for (let sent = CHUNK; sent === CHUNK;) {
-                    const at = next;
-                    next += CHUNK;
-                    const chunk = await read(content, at);
-                    sent = chunk.length;
-                    if (sent > 0) {
-                        await this.request((done) => this.sftp.write(handle, chunk, 0, sent, at, done));
-                    }
+    /** Opens a file for writing, over what is there; its mode is what the server gives new files. */
+    create(file: string): Promise<Buffer> {
+        return this.request<Buffer>((done) => this.sftp.open(file, "w+", done));
+    }
+
+    /** Writes all of the content, and closes the file. */
+    async write(handle: Buffer, content: FileHandle | Buffer): Promise<void> {
+        let next = 0;
+        const sender = async (): Promise<void> => {
+            for (let sent = CHUNK; sent === CHUNK;) {
+                const at = next;
+                next += CHUNK;
+                const chunk = await read(content, at);
+                sent = chunk.length;
+                if (sent > 0) {
+                    await this.request((done) => this.sftp.write(handle, chunk, 0, sent, at, done));
                 }
-            };
+            }
+        };
+        try {
             await Promise.all(Array.from({ length: REQUESTS }, sender));
         } finally {
             await this.request((done) => this.sftp.close(handle, done));
-        }
-    }
-
-    private async create(file: string): Promise<Buffer> {
-        try {
-            return await this.request<Buffer>((done) => this.sftp.open(file, "w+", done));
-        } catch (error) {
-            throw new Error(`failed to create remote file ${file}: ${(error as Error).message}`, { cause: error });
         }
     }
 

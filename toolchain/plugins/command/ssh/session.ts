@@ -22,6 +22,7 @@ interface Opened {
 
 interface InternalChannel extends ClientChannel {
     readonly _callbacks: ((failed: unknown) => void)[];
+    readonly incoming: { readonly state: string };
     readonly outgoing: { readonly id: number };
     subtype?: "exec";
 }
@@ -53,7 +54,14 @@ export class Session {
 
     /** @returns whether the server takes the variable: OpenSSH does what AcceptEnv lists. */
     setVariable(name: string, value: string): Promise<boolean> {
-        return this.request(() => this.internals._protocol.env(this.channel.outgoing.id, name, value, true));
+        return new Promise((resolve) => {
+            if (this.isLost()) {
+                resolve(false);
+                return;
+            }
+            this.channel._callbacks.push((failed) => resolve(!failed));
+            this.internals._protocol.env(this.channel.outgoing.id, name, value, true);
+        });
     }
 
     /**
@@ -64,9 +72,13 @@ export class Session {
     run(command: string, stdin: string, output: Output): Promise<string | undefined> {
         const { channel } = this;
         return new Promise((resolve) => {
+            if (this.isLost()) {
+                resolve("EOF");
+                return;
+            }
             let status: number | null | undefined;
             let signal: string | undefined;
-            let written = false;
+            let written = stdin === "";
             // All of this before the command starts: its end may come in one packet with the answer.
             channel.subtype = "exec";
             channel.on("data", output.stdout);
@@ -79,22 +91,22 @@ export class Session {
                 // A command that ends before it has taken all of its input counts as failed.
                 resolve(exitFailure(status, signal) ?? (written ? undefined : "EOF"));
             });
-            void this.request(() => this.internals._protocol.exec(channel.outgoing.id, command, true)).then(
-                (started) => {
-                    if (started) {
-                        channel.end(stdin, () => (written = true));
-                    } else {
-                        resolve(`ssh: command ${command} failed`);
-                    }
-                },
-            );
+            channel._callbacks.push((failed) => {
+                if (failed) {
+                    resolve(`ssh: command ${command} failed`);
+                    return;
+                }
+                if (stdin !== "") {
+                    channel.write(stdin, () => (written = true));
+                }
+                channel.end();
+            });
+            this.internals._protocol.exec(channel.outgoing.id, command, true);
         });
     }
 
-    private request(send: () => void): Promise<boolean> {
-        return new Promise((resolve) => {
-            this.channel._callbacks.push((failed) => resolve(!failed));
-            send();
-        });
+    /** Then nothing comes any more, no answer and no end. */
+    private isLost(): boolean {
+        return this.channel.incoming.state === "closed";
     }
 }
