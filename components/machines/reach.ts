@@ -22,7 +22,7 @@ const pause = 2;
 
 /** Why a machine cannot be worked on. */
 class Refusal extends Error {
-    /** @param isFinal whether it makes no sense to try again, also while the machine starts */
+    /** @param kind final: another try makes no sense; settling: one does while the machine starts for the first time; silent: one always does */
     constructor(
         message: string,
         readonly kind: "final" | "settling" | "silent",

@@ -143,12 +143,10 @@ describe("a registry on two machines that are reached by SSH, one through the ot
         assert.deepEqual(secrets.in(first.output), []);
         assert.deepEqual(secrets.inFiles(stateFolder(theStack())), []);
         assert.deepEqual(secrets.inFiles(folder("temporary")), []);
+        // Hashes are where services read them; incoming files are large.
+        const leaveOut = (path: string) => /\/releases\/[^/]+\/secrets\/|\/incoming\//.test(path);
         for (const name of ["lb", "node"]) {
-            assert.deepEqual(
-                secrets.inFiles(folder(`${name}/upper`), (path) => path.includes("/incoming/")),
-                [],
-                name,
-            );
+            assert.deepEqual(secrets.inFiles(folder(`${name}/upper`), leaveOut), [], name);
         }
     });
 
