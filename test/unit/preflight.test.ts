@@ -121,15 +121,14 @@ function check(folder: string, machine: Machine = {}, isList = true): Run & { pr
     return { ...run, problems };
 }
 
-/** Mounts that give Docker settings, on a system that is given too. */
-function withDaemon(folder: string): string {
-    return [
-        "mount -t tmpfs none /etc",
-        "mkdir /etc/docker",
-        "echo '{}' >/etc/docker/daemon.json",
-        `cp '${join(folder, "os-release")}' /etc/os-release`,
-    ].join("\n");
-}
+/** Mounts that give Docker settings. */
+const withDaemon = [
+    "mount -t tmpfs none /mnt",
+    "/bin/cp -a /etc /mnt/etc",
+    "mkdir -p /mnt/etc/docker",
+    "echo '{}' >/mnt/etc/docker/daemon.json",
+    "mount --bind /mnt/etc /etc",
+].join("\n");
 
 /** The one problem that a machine has. */
 function problemOf(folder: string, machine: Machine): string {
@@ -379,7 +378,7 @@ describe("preflight.sh", () => {
 
             it("leaves somebody's own machine its system and Docker's settings", () => {
                 withFolder((folder) => {
-                    const mounts = withDaemon(folder);
+                    const mounts = withDaemon;
                     assert.equal(check(folder, { docker: well, system: ["fedora", "42"], mounts }).status, 0);
                 });
             });
@@ -387,7 +386,7 @@ describe("preflight.sh", () => {
             it("refuses Docker's settings that are somebody else's", () => {
                 withFolder((folder) => {
                     assert.equal(
-                        problemOf(folder, { ...debian, mounts: withDaemon(folder) }),
+                        problemOf(folder, { ...debian, mounts: withDaemon }),
                         "/etc/docker/daemon.json was not written by harborage; put what it says into baseline.docker.daemon and remove it",
                     );
                 });
