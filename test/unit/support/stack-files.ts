@@ -282,7 +282,7 @@ const baseline = partial({
     journalMiB: fc.integer({ min: 10, max: 1_000_000 }),
     packages: partial({
         proxy: url,
-        sources: fc.array(
+        sources: fc.uniqueArray(
             needs(
                 {
                     name: text(/^[a-z][a-z0-9-]{0,5}$/),
@@ -292,7 +292,7 @@ const baseline = partial({
                 },
                 { components: fc.array(text(/^[A-Za-z0-9/-]{1,6}$/), { maxLength: 2 }) },
             ),
-            { maxLength: 2 },
+            { maxLength: 2, selector: ({ name }) => name },
         ),
         bundle: source,
     }).map((record) => ({ ...record })),
