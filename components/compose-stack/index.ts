@@ -12,18 +12,23 @@ export interface ComposeStackArgs {
     /** The compose project's name. */
     readonly project: string;
     /**
-     * `compose.yaml` and what its services read. `hooks/validate.sh` checks a release before it runs, `hooks/reload.sh`
-     * tells running services of it, `hooks/health.sh` fails while it is not well; each has RELEASE (its folder) and
-     * PROJECT in its environment.
+     * `compose.yaml` and what its services read. Hooks, each `hooks/NAME.sh` and none of them needed, are run in this
+     * order: `generate` completes the folder of a new release (FINAL is where it will be) and may write
+     * `docker-compose.yml` and its override in place of `compose.yaml`, `validate` checks it, `before` is the last word
+     * before anything that runs is touched, `reload` tells running services of it, `health` fails while it is not well,
+     * and `failed` says what to do where it would be wrong to start the release before again. Each has RELEASE (its
+     * folder), PROJECT and PREVIOUS (the folder of the release that runs, or empty) in its environment.
      *
      * Services mount `${HARBORAGE_STACK}` and find their files below `current/`: a bind-mounted file would keep its
-     * old inode.
+     * old inode. A release with a `generate` hook is never made twice, so its services may mount files of its folder.
      */
     readonly plainFiles: pulumi.Input<Readonly<Record<string, PlainFile>>>;
     /** Files by name below `current/secrets`: `root/…` is for services that run as root, `service/…` for the others. */
     readonly secretFiles: Readonly<Record<`${"root" | "service"}/${string}`, pulumi.Input<string>>>;
     /** The folder with the project's data, and whether it goes when the stack goes. */
     readonly data?: { readonly directory: string; readonly deleteData: boolean };
+    /** Seconds until the services must be healthy. Default: 180. */
+    readonly waitSeconds?: number;
 }
 
 const script = (file: string) => join(__dirname, "scripts", file);
@@ -79,7 +84,7 @@ export class ComposeStack extends pulumi.ComponentResource {
         this.released = runScript(
             `${name}-release`,
             host,
-            { script: script("release.sh"), args: [...place, project, hash], data: secrets, triggers },
+            { script: script("release.sh"), args: [...place, project, hash, String(args.waitSeconds ?? 180)], data: secrets, triggers },
             { parent: this, dependsOn: files },
         );
         this.registerOutputs({ project });
