@@ -9,7 +9,7 @@ export TZ=UTC0 LC_ALL=C
 
 readonly here=/etc/harborage-backup
 readonly secrets=/run/harborage-backup
-readonly folder=/backups
+readonly backups=/backups
 readonly harbor=/harbor
 readonly scratch=/tmp
 
@@ -108,7 +108,7 @@ make_backup() {
     printf -v stamp '%(%Y%m%dT%H%M%SZ)T' -1
     name=$stamp-v$version${reason:+-$reason}
     is_name "$name" || fail "the reason $reason: expected lower-case letters, digits, dots and hyphens"
-    partial=$folder/.$name.partial
+    partial=$backups/.$name.partial
     trap 'exit 143' TERM INT
     trap 'rm -rf "$partial"' EXIT
     mkdir "$partial" || fail "cannot write to $(setting folder)"
@@ -202,7 +202,7 @@ run_schedule() {
     trap 'if [[ -n $child ]]; then kill "$child" 2>/dev/null || true; wait "$child" || true; fi; exit 0' TERM INT
     rm -f "$scratch/failed"
     # What a power cut left of backups. Those of other containers may be growing.
-    find "$folder" -maxdepth 1 -name '.*.partial' -mmin +1440 -exec rm -rf {} +
+    find "$backups" -maxdepth 1 -name '.*.partial' -mmin +1440 -exec rm -rf {} +
     read_schedule
     last=$((EPOCHSECONDS / 60))
     if [[ $mode == schedule ]] && missed; then

@@ -13,7 +13,7 @@ is_name() {
 
 store_path_names() {
     local path
-    for path in "$folder"/*; do
+    for path in "$backups"/*; do
         if is_name "${path##*/}" && [[ -f $path/manifest ]]; then printf '%s\n' "${path##*/}"; fi
     done
 }
@@ -21,20 +21,20 @@ store_path_names() {
 store_path_add() {
     # A power cut must not leave a backup that only looks whole.
     sync
-    mv "$2" "$folder/$1"
+    mv "$2" "$backups/$1"
     sync
 }
 
 store_path_fetch() {
     local file
     for file in "${backup_files[@]}" manifest; do
-        cp "$folder/$1/$file" "$2/$file" || return 1
+        cp "$backups/$1/$file" "$2/$file" || return 1
     done
 }
 
 store_path_delete() {
-    rm -f "$folder/$1/manifest"
-    rm -rf "${folder:?}/$1"
+    rm -f "$backups/$1/manifest"
+    rm -rf "${backups:?}/$1"
 }
 
 readonly empty_hash=e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855
