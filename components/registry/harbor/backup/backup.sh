@@ -100,6 +100,20 @@ schema() {
     ask "select version || case when dirty then ' dirty' else ' clean' end from schema_migrations" 2>/dev/null || true
 }
 
+# Sets schema. Migrations that are under way look like one that has failed; a backup of that would take the place of one
+# that can be used.
+wait_for_schema() {
+    local end=$((SECONDS + database_seconds))
+    while [[ $schema != *clean ]]; do
+        if ((SECONDS >= end)); then
+            [[ -n $schema ]] || fail "the database $PGDATABASE has nothing of Harbor in it"
+            fail "a migration of the database has failed (schema_migrations: $schema)"
+        fi
+        sleep 1
+        schema=$(schema)
+    done
+}
+
 # --- Making a backup ---
 
 # make_backup REASON
@@ -117,13 +131,8 @@ make_backup() {
     wait_for_database
     server=$(ask 'show server_version')
     schema=$(schema)
-    if [[ -z $schema ]]; then
-        fail "the database $PGDATABASE has nothing of Harbor in it"
-    fi
-    # A backup of it would take the place of one that can be used.
-    if [[ $schema == *dirty && $reason != before-restore ]]; then
-        fail "a migration of the database has failed (schema_migrations: $schema)"
-    fi
+    # Before a restore, whatever there is may be wanted again.
+    if [[ $reason != before-restore ]]; then wait_for_schema; fi
     interruptible pg_dump --format custom --no-password --lock-wait-timeout 300000 --file "$partial/registry.dump" 2>"$scratch/error" ||
         fail "pg_dump: $(<"$scratch/error")"
     # Reads all of it.
@@ -331,7 +340,7 @@ restore() {
         fail "the database has the schema $have after it was restored; expected $want"
     fi
     ask analyze
-    log "restored ${source##*/}, $SECONDS s"
+    log "restored the database of $(value_of "$source/manifest" stamp), $SECONDS s"
 }
 
 case ${1:-} in

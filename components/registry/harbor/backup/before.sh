@@ -62,7 +62,7 @@ upgrade() {
         note "$from" "$name" "$(place "$old")" "$old"
     fi
     say "stopping Harbor $from"
-    docker compose --project-name "$PROJECT" down --remove-orphans --timeout 60 </dev/null >&2 2>&1 || fail "Harbor $from cannot be stopped; see above"
+    quietly docker compose --project-name "$PROJECT" down --remove-orphans --timeout 60 || fail "Harbor $from cannot be stopped; see above"
 }
 
 # note FROM BACKUP PLACE RELEASE
@@ -85,14 +85,14 @@ back_up() {
     done
     say "backing up Harbor $(setting "$old" version) before the upgrade to $version" >&2
     if ((${#running[@]} > 0)); then
-        compose "$old" stop --timeout 60 "${running[@]}" >&2 || fail "Harbor cannot be stopped; see above"
+        quietly compose "$old" stop --timeout 60 "${running[@]}" || fail "Harbor cannot be stopped; see above"
     fi
-    if [[ $(setting "$old" database) == bundled ]]; then compose "$old" up --detach postgresql >&2 || true; fi
-    if name=$(compose "$old" run --rm --no-deps -T backup now "upgrade-to-$version") && [[ $name =~ $backup_name ]]; then
+    if [[ $(setting "$old" database) == bundled ]]; then quietly compose "$old" up --detach postgresql || true; fi
+    if name=$(compose "$old" --progress quiet run --rm --no-deps -T backup now "upgrade-to-$version") && [[ $name =~ $backup_name ]]; then
         printf '%s\n' "$name"
         return
     fi
-    if ((${#running[@]} > 0)); then compose "$old" start "${running[@]}" >&2 || true; fi
+    if ((${#running[@]} > 0)); then quietly compose "$old" start "${running[@]}" || true; fi
     printf 'harborage: the backup before the upgrade failed, so there is no upgrade; Harbor %s runs on\n' "$(setting "$old" version)" >&2
     return 1
 }

@@ -36,6 +36,11 @@ export function backupParts(args: BackupArgs): BackupParts {
     }
     return {
         service: renderService(args),
-        plainFiles: Object.fromEntries(Object.entries(texts).map(([name, content]) => [name, { content }])),
+        plainFiles: Object.fromEntries(
+            Object.entries(texts).map(([name, content]) => [
+                name,
+                { content, ...(content.startsWith("#!") ? { mode: "0755" } : {}) },
+            ]),
+        ),
     };
 }

@@ -38,6 +38,14 @@ compose() {
     (cd "$folder" && docker compose "$@" </dev/null)
 }
 
+# quietly COMMAND...: shows what it says only when it fails.
+quietly() {
+    local said status=0
+    said=$("$@" 2>&1 </dev/null) || status=$?
+    if ((status != 0)); then printf '%s\n' "$said" | tail -n 20 >&2; fi
+    return "$status"
+}
+
 # older VERSION VERSION: whether the first is the older one.
 older() {
     [[ $1 != "$2" && $(printf '%s\n%s\n' "$1" "$2" | sort --version-sort | head -n 1) == "$1" ]]

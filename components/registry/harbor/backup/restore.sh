@@ -59,7 +59,7 @@ in_container() {
     local options=()
     read -r -a options <<<"$1"
     shift
-    compose "$RELEASE" run --rm --no-deps -T "${options[@]}" backup "$@"
+    compose "$RELEASE" --progress quiet run --rm --no-deps -T "${options[@]}" backup "$@"
 }
 
 # Nothing is touched before all that is needed to start is there.
@@ -126,19 +126,26 @@ confirm() {
 }
 
 stop_all() {
-    docker compose --project-name "$PROJECT" down --remove-orphans --timeout 60 </dev/null >&2 || fail "the services of $PROJECT cannot be stopped; see above"
+    quietly docker compose --project-name "$PROJECT" down --remove-orphans --timeout 60 || fail "the services of $PROJECT cannot be stopped; see above"
 }
 
 # --- The files of Harbor's own database, in their folder or volume ---
 # They are moved within it, by a container that has it: the same for a folder and for a volume. A name that ends with
 # .partial is one from which or to which a move was cut off.
 
-# in_database CODE [ARGUMENT]: bash in a container with the database's files in the current folder.
+# in_data SERVICE CODE [ARGUMENT]: bash in a container that has the folders or volumes of a service that does not run. Not
+# by `compose run`: its log would go to a container that does not run either.
+in_data() {
+    local service=$1 code=$2 argument=${3:-} container image
+    quietly compose "$RELEASE" create "$service"
+    container=$(compose "$RELEASE" ps --all --quiet "$service")
+    image=$(docker inspect --format '{{.Config.Image}}' "$container")
+    docker run --rm --pull never --network none --log-driver none --volumes-from "$container" \
+        --entrypoint /bin/bash "$image" -euc "shopt -s nullglob; $code" bash "$argument" </dev/null
+}
+
 in_database() {
-    # Its log goes to a container of Harbor's.
-    if compose "$RELEASE" config --services | grep -qx log; then compose "$RELEASE" up --detach --no-deps log >&2; fi
-    # shellcheck disable=SC2016 # for the shell in the container
-    compose "$RELEASE" run --rm --no-deps -T --entrypoint /bin/bash postgresql -euc 'cd /var/lib/postgresql/data; shopt -s nullglob; '"$1" bash "${2:-}"
+    in_data postgresql "cd /var/lib/postgresql/data; $1" "$2"
 }
 
 # put_aside STAMP
@@ -192,18 +199,20 @@ replace() {
     write "$restore_file" "backup $1
 stamp $stamp
 release $RELEASE"
+    say "stopping Harbor"
     stop_all
     if [[ $database == bundled ]]; then
         put_aside "$stamp" || give_up "$stamp" "$before" "$was_running" "the database cannot be put aside"
-        compose "$RELEASE" up --detach postgresql >&2 || give_up "$stamp" "$before" "$was_running" "the database does not start"
+        quietly compose "$RELEASE" up --detach postgresql || give_up "$stamp" "$before" "$was_running" "the database does not start"
     fi
     in_container "--volume $folder:/restore:ro" restore /restore ||
         give_up "$stamp" "$before" "$was_running" "the backup cannot be restored"
     # Sessions, cached answers and queued jobs are of another database now; the job service makes its schedules again.
     if [[ $(setting "$RELEASE" redis) == bundled ]]; then
-        compose "$RELEASE" run --rm --no-deps -T --entrypoint /bin/sh redis -c 'rm -rf /var/lib/redis/*' ||
+        in_data redis 'rm -rf /var/lib/redis/*' ||
             give_up "$stamp" "$before" "$was_running" "Redis cannot be emptied"
     fi
+    say "starting Harbor $version"
     start "$RELEASE" || {
         report
         if [[ $database == external ]]; then
@@ -258,7 +267,7 @@ start() {
     local release=$1
     make_current "$release"
     # Not --wait: Harbor's job service ends until core answers, is started again, and --wait would not wait for that.
-    compose "$release" up --detach --remove-orphans >&2 || return 1
+    quietly compose "$release" up --detach --remove-orphans || return 1
     wait_until_healthy || return 1
     if [[ -f $release/hooks/health.sh ]]; then
         RELEASE=$release PROJECT=$PROJECT PREVIOUS='' bash "$release/hooks/health.sh" </dev/null || return 1
