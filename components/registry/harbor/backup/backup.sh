@@ -302,13 +302,13 @@ $wipe$;
 SQL
 }
 
-# What the dump has, as statements. The schema itself stays: it may be somebody else's. A setting that only newer servers
-# know stands in the first lines.
+# What the dump has, as statements. What is said of the schema, and extensions, may be somebody else's. A setting that only
+# newer servers know stands in the first lines.
 dump_statements() {
     local line
     pg_restore --list "$1/registry.dump" >"$scratch/list" || return 1
     while IFS= read -r line; do
-        if [[ ! $line =~ \ (SCHEMA\ -\ public|COMMENT\ -\ SCHEMA\ public|(COMMENT\ -\ )?EXTENSION\ ) ]]; then printf '%s\n' "$line"; fi
+        if [[ ! $line =~ \ (COMMENT\ -\ SCHEMA\ public|(COMMENT\ -\ )?EXTENSION\ ) ]]; then printf '%s\n' "$line"; fi
     done <"$scratch/list" >"$scratch/wanted"
     pg_restore --no-owner --no-privileges --use-list "$scratch/wanted" --file - "$1/registry.dump" | {
         while IFS= read -r line; do
