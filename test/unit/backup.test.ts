@@ -226,6 +226,8 @@ describe("backup.sh", () => {
             postgres.sql("postgres", "drop role if exists harbor");
             postgres.sql("postgres", `create role harbor login password '${postgres.password.replaceAll("'", "''")}'`);
             postgres.sql("postgres", "create database other owner harbor");
+            // As it is in servers before 15.
+            postgres.sql("other", "alter schema public owner to postgres; grant all on schema public to public");
             prepare({ folder, database: "other", user: "harbor" });
             for (let times = 0; times < 2; times += 1) {
                 const { status, stderr } = run(folder, "restore", join(folder, "backups", name));
