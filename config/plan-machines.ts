@@ -5,7 +5,7 @@ import type { StackConfig } from "./schema";
 /** The part of the plan that is about machines: which they are, how they are reached, and what may reach them. */
 
 /** What the engine needs: CNCF Distribution's own memory stays below 200 MiB; the rest is the system and Docker. */
-const minimumFor = { distribution: { cpus: 1, memoryMiB: 512 } } as const;
+const minimumFor = { distribution: { cpus: 1, memoryMiB: 512 }, harbor: { cpus: 2, memoryMiB: 3700 } } as const;
 
 /** Leaves out what is not there, so that plans are compared and shown without it. */
 function present<T extends object>(value: T): { [Key in keyof T]: Exclude<T[Key], undefined> } {
@@ -110,5 +110,13 @@ function securityRules(config: StackConfig): SecurityRule[] {
         from: fromBalancer,
         why: "requests that the load balancer passes on",
     };
-    return [...doors, ...ssh, ...throughBalancer, requests];
+    const metrics =
+        config.registry.engine === "harbor" && config.registry.metrics.enabled ? config.registry.metrics : undefined;
+    const scrapes = (metrics?.cidrs ?? []).map((cidr): SecurityRule => ({
+        role: "node",
+        port: metrics?.port ?? 0,
+        from: { cidr },
+        why: "metrics",
+    }));
+    return [...doors, ...ssh, ...throughBalancer, requests, ...scrapes];
 }

@@ -7,6 +7,8 @@ import { ComposeStack } from "../compose-stack";
 import type { Machine } from "../machines";
 import { renderCompose, renderNginx, type Upstream } from "./render";
 
+export type { Upstream } from "./render";
+
 export interface LoadBalancerArgs {
     readonly stack: string;
     readonly plan: LoadBalancerPlan;

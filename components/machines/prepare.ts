@@ -41,7 +41,8 @@ export function prepareMachine(parent: pulumi.Resource, args: PrepareArgs): Prep
     const id = pulumi.interpolate`${claim}-${args.instance}`;
     const triggers = [id];
     const { references, bundle } = plan.images;
-    const files = system === undefined ? [] : sentFiles(system.baseline, bundle);
+    const { installer } = plan;
+    const files = system === undefined ? [] : sentFiles(system.baseline, bundle, installer?.file);
 
     const preflight = runScript(
         `${name}-preflight`,
@@ -101,15 +102,39 @@ export function prepareMachine(parent: pulumi.Resource, args: PrepareArgs): Prep
         },
         { parent, dependsOn: ready },
     );
-    return { id, mounted, ready, imagesReady };
+    const installed =
+        installer === undefined
+            ? imagesReady
+            : runScript(
+                  `${name}-installer`,
+                  host,
+                  {
+                      script: script("installer.sh"),
+                      args: [
+                          directory,
+                          id,
+                          installer.version,
+                          placeOn(host, directory, installer.file),
+                          installer.file.sha256,
+                      ],
+                      triggers,
+                  },
+                  { parent, dependsOn: imagesReady },
+              );
+    return { id, mounted, ready, imagesReady: installed };
 }
 
 /** The files that are on this machine, each once. */
-function sentFiles({ packages, docker }: BaselineConfig, images: SourceFile | undefined): SentFile[] {
+function sentFiles(
+    { packages, docker }: BaselineConfig,
+    images: SourceFile | undefined,
+    installer: SourceFile | undefined,
+): SentFile[] {
     const files = {
         "baseline.packages.bundle": packages.bundle,
         "baseline.docker.composePlugin": docker.composePlugin,
         "images.bundle": images,
+        "registry.installer": installer,
     };
     const sent = Object.entries(files).flatMap(([setting, file]): SentFile[] =>
         file?.path === undefined ? [] : [{ path: file.path, sha256: file.sha256, setting }],

@@ -5,7 +5,7 @@ import { describe, it } from "mocha";
 import { parse } from "yaml";
 import { renderCompose as renderBalancer } from "../../components/load-balancer/render";
 import { renderCompose as renderNode } from "../../components/registry/distribution/render";
-import { defaultImages, makePlan, type MachinePlan, type Plan } from "../../config/plan";
+import { defaultImages, makePlan, type DistributionPlan, type MachinePlan, type Plan } from "../../config/plan";
 import { imageReference } from "../../config/fields";
 import type { StackConfig } from "../../config/schema";
 import { parseStackFile } from "../../config/stack-file";
@@ -30,6 +30,7 @@ function imagesInUse(plan: Plan): [machine: string, image: string][] {
             ({ image }) => image,
         );
     const { stack, registry, loadBalancer } = plan;
+    assert.ok(registry.engine === "distribution");
     const files = { address: "10.0.0.1", startFiles: [], collectorFiles: [] };
     const ofNodes = plan.nodes.flatMap((node) =>
         images(renderNode({ stack, registry, node, ...files })).map((image): [string, string] => [node.machine, image]),
@@ -102,6 +103,11 @@ function assertClosed({ cloud, loadBalancer, nodes, machines }: Plan, { openstac
     assert.equal(new Set(keys).size, keys.length, "a rule twice is a resource twice");
 }
 
+function distributionOf({ registry }: Plan): DistributionPlan {
+    assert.ok(registry.engine === "distribution");
+    return registry;
+}
+
 /** What must hold for every plan. */
 function assertSound(plan: Plan, config: StackConfig) {
     const machines = new Map(plan.machines.map((machine) => [machine.name, machine]));
@@ -111,7 +117,7 @@ function assertSound(plan: Plan, config: StackConfig) {
             machine,
             project,
             ports: [port],
-            image: plan.registry.image,
+            image: distributionOf(plan).image,
         })),
         {
             machine: plan.loadBalancer.machine,
@@ -223,7 +229,8 @@ describe("plan", () => {
 
     it("makes the first user the administrator", () => {
         const users = [{ name: "root" }, { name: "ci", password: "ciPassword" }];
-        assert.deepEqual(planOf({ registry: { engine: "distribution", users } }, ["ciPassword"]).registry.users, users);
+        const plan = planOf({ registry: { engine: "distribution", users } }, ["ciPassword"]);
+        assert.deepEqual(distributionOf(plan).users, users);
     });
 
     it("names the certificate's names once", () => {

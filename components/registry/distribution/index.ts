@@ -3,7 +3,7 @@ import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import * as random from "@pulumi/random";
 import { encodeBase64, hashSync } from "bcryptjs";
-import type { NodePlan, RegistryPlan } from "../../../config/plan";
+import type { NodePlan, DistributionPlan } from "../../../config/plan";
 import type { UserConfig } from "../../../config/schema";
 import { ComposeStack } from "../../compose-stack";
 import type { Machine } from "../../machines";
@@ -19,7 +19,7 @@ export interface Credential {
 }
 
 export interface CredentialsArgs {
-    readonly registry: RegistryPlan;
+    readonly registry: DistributionPlan;
     /** A secret of the stack file, by name. */
     readonly secret: (name: string) => pulumi.Output<string>;
 }
@@ -63,7 +63,7 @@ export class Credentials extends pulumi.ComponentResource {
 
 export interface DistributionNodeArgs {
     readonly stack: string;
-    readonly registry: RegistryPlan;
+    readonly registry: DistributionPlan;
     readonly node: NodePlan;
     readonly machine: Machine;
     /** Where the load balancer reaches it. */

@@ -1,0 +1,81 @@
+# shellcheck shell=bash
+# installer.sh apply|delete DIRECTORY INCARNATION VERSION PLACE SHA256
+# PLACE is the path or the URL of Harbor's own installer, online or offline.
+# Unpacks it and loads its images, before any service is touched. The one before is kept: an upgrade may have to go back.
+main() {
+    local action=$1 directory incarnation=$3 version=$4 place=$5 sha256=$6
+    directory=$(expand_home "$2")
+    local target=$directory/installers/$sha256
+    case $action in
+        apply)
+            lock_machine "$directory"
+            apply
+            prune
+            ;;
+        delete)
+            if same_incarnation "$directory" "$incarnation" && docker_answers; then
+                remove "$target"
+            fi
+            ;;
+    esac
+}
+
+apply() {
+    if [[ -f $target/images ]] && loaded; then
+        return
+    fi
+    local file archive
+    file=$(file_at "$directory" "$place" "$sha256" registry.installer)
+    say "unpacking Harbor's installer"
+    rm -rf "$target.new"
+    mkdir -p "$target.new"
+    tar --extract --file "$file" --no-same-owner --directory "$target.new" ||
+        fail "$file is no archive of tar; expected Harbor's installer (registry.installer)"
+    [[ -f $target.new/harbor/prepare ]] || fail "$file has no harbor/prepare; expected Harbor's installer (registry.installer)"
+    grep -qF "goharbor/prepare:v$version" "$target.new/harbor/prepare" ||
+        fail "$file is Harbor $(sed -n 's/.*goharbor\/prepare:v\([^ ]*\).*/\1/p' "$target.new/harbor/prepare"); expected $version (registry.version)"
+    chmod 0755 "$target.new/harbor/prepare"
+    archive=$(find "$target.new/harbor" -maxdepth 1 -name 'harbor*.tar.gz' -print -quit)
+    local names=
+    if [[ -n $archive ]]; then
+        say "loading Harbor's images"
+        names=$(docker load --quiet --input "$archive" </dev/null) || fail "Docker cannot load the images of $file"
+        archive=$target/harbor/${archive##*/}
+    else
+        say "pulling goharbor/prepare:v$version"
+        docker pull --quiet "goharbor/prepare:v$version" >/dev/null </dev/null ||
+            fail "cannot pull goharbor/prepare:v$version; on a site without Docker Hub, use the offline installer (registry.installer)"
+    fi
+    # release.sh loads them again when they have gone meanwhile.
+    printf '%s\n' "$archive" "$(sed -n 's/^Loaded image: //p' <<<"$names")" >"$target.new/images"
+    rm -rf "$target"
+    mv "$target.new" "$target"
+    # It is unpacked: what was sent or fetched for it need not be there twice.
+    [[ $file != "$directory/incoming/"* ]] || rm -f "$file"
+}
+
+# Whether all images are still there.
+loaded() {
+    local image
+    while read -r image; do
+        [[ -z $image ]] || docker image inspect "$image" >/dev/null 2>&1 </dev/null || return 1
+    done < <(tail -n +2 "$target/images")
+}
+
+# remove FOLDER: an installer with its images, as far as nothing uses them.
+remove() {
+    local image
+    while read -r image; do
+        [[ -z $image ]] || docker image rm "$image" >/dev/null 2>&1 </dev/null || true
+    done < <(tail -n +2 "$1/images" 2>/dev/null)
+    rm -rf "${1:?}"
+}
+
+# All but this one and the last one before it.
+prune() {
+    local other
+    touch "$target"
+    while read -r other; do
+        remove "$directory/installers/$other"
+    done < <(cd "$directory/installers" && find . -mindepth 1 -maxdepth 1 -type d -printf '%T@ %f\n' | sort --numeric-sort --reverse | tail -n +3 | cut -d ' ' -f 2)
+}
