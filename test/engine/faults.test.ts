@@ -245,11 +245,12 @@ describe("what a machine lacks or already has", function () {
 
         assert.notEqual(code, 0, output);
         assert.ok(
-            output.includes(`${bundle} has the SHA-256 ${actual}; expected ${wrong} (images.bundle.sha256)`),
+            output.includes(`harborage:images.bundle.sha256: ${bundle} has the SHA-256 ${actual}; expected ${wrong}.`),
             output,
         );
         assert.deepEqual(await containersOf(stack.name), []);
         assert.doesNotMatch(output, /loading/);
+        assert.deepEqual(machineResources(stack), [], "done on the machine");
         assert.ok(!existsSync(join(directory(), "stacks")), "services were put on the machine");
 
         const right = { images: { ...images, bundle: { path: bundle, sha256: actual } } };
