@@ -259,6 +259,18 @@ describe("what a machine lacks or already has", function () {
 
         assert.equal(await registryStatus(stack), 401);
 
+        // Another bundle is looked at before what runs is touched.
+        const lives = await Promise.all([lifeOf(containers.registry), lifeOf(containers.nginx)]);
+        stack.takeCommands();
+        write({ images: { ...images, bundle: { path: bundle, sha256: wrong } } });
+        const changed = await stack.tryUp();
+        assert.notEqual(changed.code, 0, changed.output);
+        assert.match(changed.output, /harborage:images\.bundle\.sha256: /);
+        assert.deepEqual(stack.takeCommands(), [], "done on the machine");
+        assert.deepEqual(await Promise.all([lifeOf(containers.registry), lifeOf(containers.nginx)]), lives);
+        write(right);
+        assert.deepEqual((await stack.up()).changes, []);
+
         // Somebody tidies up: what was loaded cannot be pulled again.
         await docker("rm", "--force", containers.nginx);
         await docker("image", "rm", images.nginx);
