@@ -308,7 +308,7 @@ describe("preflight.sh", () => {
                 assert.match(
                     problemOf(folder, { docker: well, words: [`${port}=Harbor's log service`] }),
                     new RegExp(
-                        `^port ${port} is taken by \\S+ \\(pid ${process.pid}\\); stop it: Harbor's log service needs this port$`,
+                        `^port ${port} is taken by \\S+ \\(pid ${process.pid}\\); stop it: the port is needed for Harbor's log service$`,
                     ),
                 );
             });

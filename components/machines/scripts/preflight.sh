@@ -344,6 +344,6 @@ check_port() {
     fi
     # Where no setting chooses the port, the purpose is what needs it.
     remedy="stop it, or choose another port ($purpose)"
-    [[ $purpose == *.* ]] || remedy="stop it: $purpose needs this port"
+    [[ $purpose =~ ^[A-Za-z]+(\.[A-Za-z]+)+$ ]] || remedy="stop it: the port is needed for $purpose"
     problem "port $port is taken by $holder; $remedy"
 }
