@@ -1,6 +1,6 @@
 import type { BaselineConfig, SourceFile } from "./baseline";
 import { harborLogPort, type HarborConfig } from "./harbor";
-import { planCloud, planPlace } from "./plan-machines";
+import { planCloud, planPlace, requirementsFor } from "./plan-machines";
 import type { OpenstackConfig } from "./openstack";
 import { planRegistry } from "./plan-registry";
 import type { ScheduleTimes } from "./schedule";
@@ -37,8 +37,11 @@ export interface MachinePlan {
     readonly directory: string;
     /** A higher one sets the machine up again from nothing. */
     readonly generation: number;
-    readonly minimumFreeDiskGiB: number;
-    /** The TCP ports that this stack needs free, or holds. */
+    readonly requirements: MachineRequirements;
+    /**
+     * The TCP ports that this stack needs free, or holds. The purpose is the setting that chooses the port, for example
+     * `registry.port`; where none does, what needs it, for example `Harbor's log service`.
+     */
     readonly ports: readonly { readonly port: number; readonly purpose: string }[];
     /** The compose projects that run here. */
     readonly projects: readonly string[];
@@ -47,6 +50,27 @@ export interface MachinePlan {
     readonly installer?: InstallerPlan;
     /** Which machine it is, and how it is reached. */
     readonly place: PlacePlan;
+}
+
+/** What a machine must be and have for what runs on it: looked at before anything is changed there. */
+export interface MachineRequirements {
+    readonly cpus: number;
+    /** What the kernel leaves of it to programs. */
+    readonly memoryMiB: number;
+    /** Where the data is kept, and where Docker's images are. */
+    readonly freeDiskGiB: number;
+    /** Of Docker Engine, or newer. */
+    readonly dockerVersion: string;
+    /** Of the compose plugin, or newer. */
+    readonly composeVersion: string;
+    /** Whether scripts must run as root. */
+    readonly root: boolean;
+    /** Whether the clock must be right. */
+    readonly clock: boolean;
+    /** A name that must have an address on the machine; absent where none must. */
+    readonly resolves?: string;
+    /** Names that no other containers may have. */
+    readonly containerNames: readonly string[];
 }
 
 export type PlacePlan = LocalPlan | ExistingPlan | OpenstackMachinePlan;
@@ -83,7 +107,7 @@ export interface OpenstackMachinePlan {
     readonly image: string;
     readonly flavor: string;
     /** What the flavor must have at least. */
-    readonly minimum: { readonly cpus: number; readonly memoryMiB: number };
+    readonly minimum: Pick<MachineRequirements, "cpus" | "memoryMiB">;
     readonly user: string;
     readonly floatingIp: boolean;
     /** The machine that SSH goes through, by name; absent where it is reached directly. */
@@ -266,7 +290,7 @@ export function makePlan(stack: string, config: StackConfig): Plan {
             roles: [...(isNode ? ["node" as const] : []), ...(isBalancer ? ["load-balancer" as const] : [])],
             directory: directoryOf(name),
             generation: machine.generation,
-            minimumFreeDiskGiB: machine.minimumFreeDiskGiB,
+            requirements: requirementsFor(config, name),
             ports: [
                 ...(isBalancer ? [{ port: balancer.httpsPort, purpose: "loadBalancer.httpsPort" }] : []),
                 ...(isBalancer ? [{ port: balancer.httpPort, purpose: "loadBalancer.httpPort" }] : []),

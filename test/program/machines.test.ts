@@ -160,6 +160,42 @@ describe("program on machines that exist", () => {
         }
     });
 
+    it("checks a bundle before it looks at a machine that is sent one, when that is new and when it changes", async () => {
+        const hooks = (each: ProgramRun, name: string) =>
+            Object.entries(resource(each, "command:remote:Command", `${name}-preflight`).hooks).map(
+                ([when, names]) => [when, names.length] as const,
+            );
+        const without = await runProgram({ ...existing, settings: { ...existing.settings, images: {} } });
+        for (const name of ["lb", "node"]) {
+            // The last one reaches the machine.
+            assert.deepEqual(hooks(run, name), [
+                ["beforeCreate", 2],
+                ["beforeUpdate", 2],
+            ]);
+            assert.deepEqual(hooks(without, name), [
+                ["beforeCreate", 1],
+                ["beforeUpdate", 1],
+            ]);
+        }
+    });
+
+    it("does not look for a package of compose where the stack file has the program, or sources of packages", async () => {
+        const words = async (baseline: object) => {
+            const found = await runProgram({ ...existing, settings: { ...existing.settings, baseline } });
+            return String(resource(found, "command:remote:Command", "node-preflight").inputs["create"]).split(" ");
+        };
+        const ofDocker = (all: readonly string[]) => all.filter((word) => /^(?:packages|docker|compose)=/.test(word));
+        const composePlugin = { url: "https://files.example.com/docker-compose", sha256: "1".repeat(64) };
+        assert.deepEqual(ofDocker(await words({})), ["packages=machine", "docker=20.10", "compose=2.17"]);
+        assert.deepEqual(ofDocker(await words({ docker: { composePlugin } })), ["packages=machine", "docker=20.10"]);
+        for (const baseline of [
+            { docker: { version: "28.5" } },
+            { packages: { bundle: { url: "https://files.example.com/packages.tar", sha256: "1".repeat(64) } } },
+        ]) {
+            assert.deepEqual(ofDocker(await words(baseline)), ["docker=20.10", "compose=2.17"]);
+        }
+    });
+
     it("puts the data onto the disk that is named for it", () => {
         const words = (name: string) =>
             String(resource(run, "command:remote:Command", `${name}-system`).inputs["create"]).split(" ");

@@ -9,7 +9,7 @@ describe("stack file", () => {
         assert.deepEqual(parseStackFile(fileWith({})), {
             publicName: "localhost",
             additionalNames: [],
-            machines: { box: { kind: "local", generation: 1, minimumFreeDiskGiB: 5 } },
+            machines: { box: { kind: "local", generation: 1 } },
             baseline: {
                 timeZone: "Etc/UTC",
                 timeSync: "chrony",

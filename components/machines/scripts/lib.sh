@@ -121,6 +121,21 @@ version_at_least() {
     [[ $(printf '%s\n%s\n' "${1#v}" "$2" | sort --version-sort | head -n 1) == "$2" ]]
 }
 
+# The version of a package as its authors write it: 28.5.1 of 5:28.5.1-1~debian.12.
+upstream_version() {
+    local version=${1#*:}
+    printf '%s\n' "${version%%[-+~]*}"
+}
+
+# Lines of a table in one.
+one_line() {
+    awk '{ $1 = $1; printf "%s;", $0 }'
+}
+
+chrony_sources() {
+    chronyc -n sources 2>&1 </dev/null | tail -n +3 | one_line
+}
+
 os_release() {
     # shellcheck source=/dev/null
     (. /etc/os-release 2>/dev/null && printf '%s %s\n' "${ID:-unknown}" "${VERSION_ID:-0}") || printf 'unknown 0\n'
