@@ -1,0 +1,100 @@
+#!/usr/bin/env bash
+# The last word before a release takes the place of the one that runs: RELEASE, PREVIOUS (empty where nothing runs) and
+# PROJECT are folders and a name. An older Harbor is refused: it cannot read the data. A newer one finds a backup of the
+# database, made by the old version's own programs after its last write, and nothing of the old version running.
+set -euo pipefail
+# shellcheck source=components/registry/harbor/backup/machine.sh
+. "$RELEASE/backup/machine.sh"
+
+main() {
+    local recorded=
+    refuse_half_restored
+    if [[ -f $recorded_file ]]; then
+        recorded=$(<"$recorded_file")
+    elif [[ -n $PREVIOUS && -f $PREVIOUS/backup/settings ]]; then
+        recorded=$(setting "$PREVIOUS" version)
+    fi
+    if [[ -z $recorded ]]; then return; fi
+    if older "$version" "$recorded"; then refuse_older "$recorded"; fi
+    if [[ $version == "$recorded" ]]; then
+        refuse_half_upgraded
+        return
+    fi
+    upgrade "$recorded"
+}
+
+refuse_half_restored() {
+    if [[ ! -f $restore_file ]]; then return; fi
+    local backup
+    backup=$(value_of "$restore_file" backup)
+    fail "a restore of $backup was cut off, and the database is not whole; first end it: $(restore_command "$(value_of "$restore_file" release)" "$backup")"
+}
+
+refuse_older() {
+    local recorded=$1 old
+    old=$(release_of "$version")
+    printf 'harborage: the data in %s is of Harbor %s; Harbor %s cannot read it. Nothing was changed.\n' "$data" "$recorded" "$version" >&2
+    if [[ -n $old ]]; then
+        fail "to go back to $version, restore a backup that was made by it, in $(place "$RELEASE") (what has changed since is lost), then run up again: $(restore_command "$old" NAME), where NAME is one of: sudo bash $old/restore.sh list"
+    fi
+    fail "put the version in the stack file back to $recorded; how to go back to $version without a release of it on this machine: docs/backup.md"
+}
+
+# The version in the stack file was put back, but the database may have been changed by the newer one.
+refuse_half_upgraded() {
+    if [[ ! -f $upgrade_file ]]; then return; fi
+    fail "the upgrade to $(value_of "$upgrade_file" to) has begun to change the database; to go back to $version, first restore its backup: $(restore_command "$(value_of "$upgrade_file" release)" "$(value_of "$upgrade_file" backup)")"
+}
+
+upgrade() {
+    local from=$1 old name
+    if [[ -f $upgrade_file ]]; then
+        # An earlier try has failed: the database may be half-way, and the backup is of before.
+        name=$(value_of "$upgrade_file" backup)
+        say "the upgrade from $from to $version is tried again; the backup of before is $name in $(value_of "$upgrade_file" place)"
+        note "$from" "$name" "$(value_of "$upgrade_file" place)" "$(value_of "$upgrade_file" release)"
+    else
+        old=$PREVIOUS
+        if [[ -z $old || $(setting "$old" version) != "$from" ]]; then old=$(release_of "$from"); fi
+        [[ -n $old ]] || fail "the data in $data is of Harbor $from, and no release of it is on this machine to back it up with; bring up $from first, then $version"
+        name=$(back_up "$old") || exit 1
+        printf '%s\n' "${old##*/}" >"$keep_file"
+        note "$from" "$name" "$(place "$old")" "$old"
+    fi
+    say "stopping Harbor $from"
+    quietly docker compose --project-name "$PROJECT" down --remove-orphans --timeout 60 || fail "Harbor $from cannot be stopped; see above"
+}
+
+# note FROM BACKUP PLACE RELEASE
+note() {
+    write "$upgrade_file" "from $1
+to $version
+backup $2
+place $3
+release $4"
+}
+
+# back_up RELEASE: prints the backup's name. What writes is stopped first, so that nothing is lost on the way back.
+back_up() {
+    local old=$1 service running=() name
+    for service in $(compose "$old" ps --services --status running); do
+        case $service in
+            log | postgresql | redis | backup) ;;
+            *) running+=("$service") ;;
+        esac
+    done
+    say "backing up Harbor $(setting "$old" version) before the upgrade to $version" >&2
+    if ((${#running[@]} > 0)); then
+        quietly compose "$old" stop --timeout 60 "${running[@]}" || fail "Harbor cannot be stopped; see above"
+    fi
+    if [[ $(setting "$old" database) == bundled ]]; then quietly compose "$old" up --detach postgresql || true; fi
+    if name=$(compose "$old" --progress quiet run --rm --no-deps -T backup now "upgrade-to-$version") && [[ $name =~ $backup_name ]]; then
+        printf '%s\n' "$name"
+        return
+    fi
+    if ((${#running[@]} > 0)); then quietly compose "$old" start "${running[@]}" || true; fi
+    printf 'harborage: the backup before the upgrade failed, so there is no upgrade; Harbor %s runs on\n' "$(setting "$old" version)" >&2
+    return 1
+}
+
+main

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# A release did not become healthy. In an upgrade the old version must not be started on data that the new one has begun
+# to change: says what to do, with exit code 0. Otherwise the release before can run again: exit code 1.
+set -euo pipefail
+# shellcheck source=components/registry/harbor/backup/machine.sh
+. "$RELEASE/backup/machine.sh"
+
+if [[ ! -f $upgrade_file || $(value_of "$upgrade_file" to) != "$version" ]]; then exit 1; fi
+again="run up again"
+if [[ $(compose "$RELEASE" run --rm --no-deps -T backup schema 2>/dev/null) == *dirty ]]; then
+    again="step 1, then run up again: the migration has left the database half-way"
+fi
+compose "$RELEASE" down --remove-orphans --timeout 30 >/dev/null 2>&1 || true
+
+from=$(value_of "$upgrade_file" from)
+name=$(value_of "$upgrade_file" backup)
+cat >&2 <<EOT
+harborage: the upgrade of $PROJECT from Harbor $from to $version failed. All of it is stopped.
+The database of $from is in the backup $name in $(value_of "$upgrade_file" place).
+
+To try again, once the reason is gone: $again
+To go back to Harbor $from:
+  1. on $(hostname):    $(restore_command "$(value_of "$upgrade_file" release)" "$name")
+  2. in the stack file, put the version back to $from, then run up
+EOT
