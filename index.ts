@@ -2,7 +2,7 @@ import { Certificates } from "./components/certificates";
 import { LoadBalancer } from "./components/load-balancer";
 import { createMachines, machineNamed } from "./components/machines";
 import { stackOutputs } from "./components/outputs";
-import { createRegistry } from "./components/registry";
+import { createRegistry, createSettings } from "./components/registry";
 import { loadStack } from "./config/load";
 
 const { plan, secret } = loadStack();
@@ -18,7 +18,7 @@ const certificates = new Certificates("certificates", {
 
 const registry = createRegistry(plan, machines, secret);
 
-new LoadBalancer(
+const balancer = new LoadBalancer(
     "load-balancer",
     {
         stack: plan.stack,
@@ -29,5 +29,7 @@ new LoadBalancer(
     },
     { dependsOn: registry.nodes.map(({ released }) => released) },
 );
+
+createSettings({ plan, registry, balancer, balancerMachine, certificates });
 
 export = stackOutputs({ plan, machines, certificates, registry });

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { backup } from "./backup";
 import { sourceFile } from "./baseline";
 import {
     choice,
@@ -333,6 +334,7 @@ export const harborRegistry = object(
         garbageCollection: garbageCollection.prefault({}).describe("Frees the bytes of deleted images."),
         scan: scan.prefault({}).describe("Scans all images on a schedule."),
         auditLog: auditLog.prefault({}).describe("How long the audit log is kept."),
+        backup: backup.prefault({}).describe("Backups of the database and of Harbor's keys; not of the images."),
         settings: z
             .record(
                 text(

@@ -1,6 +1,6 @@
 import type { HarborConfig } from "./harbor";
 import type { DistributionPlan, HarborPlan, NamedVolume, RegistryPlan } from "./plan";
-import { scheduleTimes, sixFields } from "./schedule";
+import { scheduleTimes } from "./schedule";
 import type { DistributionConfig, StackConfig } from "./schema";
 
 /** The part of the plan that is about the registry engine. */
@@ -60,9 +60,9 @@ function planHarbor(config: StackConfig, registry: HarborConfig, { stack, regist
             jobLogs: jobLogs.kind === "volume" ? volume("job-logs", jobLogs) : jobLogs,
         },
         schedules: {
-            ...(garbageCollection.enabled ? { garbageCollection: sixFields(garbageCollection.schedule) } : {}),
-            ...(scan.enabled && trivy.enabled ? { scan: sixFields(scan.schedule) } : {}),
-            ...(auditLog.purge ? { auditLog: sixFields(auditLog.schedule) } : {}),
+            ...(garbageCollection.enabled ? { garbageCollection: garbageCollection.schedule } : {}),
+            ...(scan.enabled && trivy.enabled ? { scan: scan.schedule } : {}),
+            ...(auditLog.purge ? { auditLog: auditLog.schedule } : {}),
         },
     };
 }

@@ -1,9 +1,10 @@
+import { planBackup, type BackupPlan } from "./backup";
 import type { BaselineConfig, SourceFile } from "./baseline";
 import { harborLogPort, type HarborConfig } from "./harbor";
 import { planCloud, planPlace, requirementsFor } from "./plan-machines";
 import type { OpenstackConfig } from "./openstack";
 import { planRegistry } from "./plan-registry";
-import type { ScheduleTimes } from "./schedule";
+import { scheduleTimes, type ScheduleTimes } from "./schedule";
 import type { CertificateConfig, GarbageCollectionConfig, StackConfig, UserConfig } from "./schema";
 import type { StorageConfig } from "./storage";
 
@@ -185,7 +186,7 @@ export interface HarborPlan {
     readonly publicUrl: string;
     readonly config: HarborConfig;
     readonly storage: HarborStorage;
-    /** What Harbor does by itself, as six fields of cron; absent where it does not. */
+    /** When Harbor does what by itself, as five fields of cron; absent where it does not. */
     readonly schedules: {
         readonly garbageCollection?: string;
         readonly scan?: string;
@@ -224,6 +225,8 @@ export interface NodePlan {
     readonly isInternal: boolean;
     /** The image of the node's own nginx, where the load balancer is on another machine: it refuses pushes while garbage is collected. */
     readonly gateImage?: string;
+    /** When Harbor is backed up, and where to; absent with another engine. */
+    readonly backup?: BackupPlan;
 }
 
 export interface LoadBalancerPlan {
@@ -257,16 +260,27 @@ export function makePlan(stack: string, config: StackConfig): Plan {
     const directoryOf = (name: string) => config.machines[name]?.directory ?? `~/.local/share/harborage/${stack}`;
     const together = topology.node === topology.loadBalancer;
 
+    const dataDirectory = `${directoryOf(topology.node)}/data/registry`;
     const node: NodePlan = {
         name: topology.node,
         machine: topology.node,
         role: "active",
         project: project("registry"),
         port: registry.port,
-        dataDirectory: `${directoryOf(topology.node)}/data/registry`,
+        dataDirectory,
         deleteData: storage.objects.kind === "node" && storage.objects.deleteData,
         isInternal: together,
         ...(together || registry.engine === "harbor" ? {} : { gateImage: image.nginx }),
+        ...(registry.engine === "harbor"
+            ? {
+                  backup: planBackup(
+                      registry.backup,
+                      scheduleTimes(registry.backup.schedule),
+                      topology.node,
+                      dataDirectory,
+                  ),
+              }
+            : {}),
     };
     const balancer: LoadBalancerPlan = {
         machine: topology.loadBalancer,

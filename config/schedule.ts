@@ -25,10 +25,3 @@ export function scheduleTimes(schedule: string): ScheduleTimes {
         eitherDay: !dayField.startsWith("*") && !weekdayField.startsWith("*"),
     };
 }
-
-/** A schedule as Harbor's API takes it: seconds before the five fields, and Sunday as 0. */
-export function sixFields(schedule: string): string {
-    const { weekdays } = scheduleTimes(schedule);
-    const [minute = "", hour = "", day = "", month = "", weekday = ""] = schedule.split(/ +/);
-    return ["0", minute, hour, day, month, weekday.includes("7") ? weekdays.join(",") : weekday].join(" ");
-}

@@ -72,6 +72,8 @@ const places: readonly Place[] = [
     { path: ["registry", "adminPassword"], example: "adminPassword", mistake: adminPasswordMistake },
     { path: ["registry", "secrets", "secretKey"], example: "harborSecretKey", mistake: secretKeyMistake },
     { path: ["registry", "secrets", "databasePassword"], example: "databasePassword", mistake: plainWord },
+    { path: ["registry", "backup", "destination", "accessKey"], example: "backupKey", mistake: oneWord },
+    { path: ["registry", "backup", "destination", "secretKey"], example: "backupSecret", mistake: oneWord },
     { path: ["registry", "trivy", "githubToken"], example: "githubToken", mistake: notEmpty },
     { path: ["registry", "trace", "exporter", "password"], example: "jaegerPassword", mistake: plainWord },
     { path: ["storage", "objects", "accessKey"], example: "s3AccessKey", mistake: oneWord },

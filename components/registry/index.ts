@@ -1,9 +1,10 @@
-import type * as pulumi from "@pulumi/pulumi";
+import * as pulumi from "@pulumi/pulumi";
 import type { NodePlan, Plan } from "../../config/plan";
-import type { Upstream } from "../load-balancer";
+import type { Certificates } from "../certificates";
+import type { LoadBalancer, Upstream } from "../load-balancer";
 import { machineNamed, nodeAddress, type Machine } from "../machines";
 import { Credentials, DistributionNode } from "./distribution";
-import { HarborNode, HarborSecrets } from "./harbor";
+import { HarborNode, HarborSecrets, HarborSettings } from "./harbor";
 
 /** Who may do everything. */
 export interface Administrator {
@@ -60,12 +61,53 @@ export function createRegistry(
             ),
         };
     }
+    const backupOf = ({ name, backup }: NodePlan) => {
+        if (backup === undefined) {
+            throw new Error(`no backup in the plan of ${name}, which runs Harbor`);
+        }
+        return backup;
+    };
     const secrets = new HarborSecrets("registry", { plan: registry, secret });
     return {
         administrator: { name: "admin", password: secrets.adminPassword },
         nodes: onEachNode(
-            (place) => new HarborNode(place.node.name, { stack, plan: registry, secrets, secret, ...place }),
+            (place) =>
+                new HarborNode(place.node.name, {
+                    stack,
+                    plan: registry,
+                    secrets,
+                    secret,
+                    backup: backupOf(place.node),
+                    ...place,
+                }),
         ),
         harbor: secrets,
     };
+}
+
+export interface SettingsArgs {
+    readonly plan: Plan;
+    readonly registry: Registry;
+    readonly balancer: LoadBalancer;
+    readonly balancerMachine: Machine;
+    readonly certificates: Certificates;
+}
+
+/** What only the registry's own API can set, once clients can reach it: nothing where the engine has no such thing. */
+export function createSettings({ plan, registry, balancer, balancerMachine, certificates }: SettingsArgs): void {
+    const [node] = registry.nodes;
+    if (plan.registry.engine !== "harbor" || registry.harbor === undefined || node === undefined) {
+        return;
+    }
+    new HarborSettings(
+        "harbor",
+        {
+            plan: plan.registry,
+            secrets: registry.harbor,
+            address: pulumi.interpolate`${balancerMachine.address}:${plan.loadBalancer.httpsPort}`,
+            caCertificate: certificates.caCertificate,
+            node: node.released,
+        },
+        { dependsOn: balancer.released },
+    );
 }

@@ -147,7 +147,9 @@ report_unhealthy() {
 prune() {
     local root=$1 id=$2 plain=$3 path
     for path in "$root"/releases/* "$root"/plain/*; do
-        [[ $path == "$root/releases/$id" || $path == "$root/plain/$plain" ]] || rm -rf "$path"
+        [[ $path == "$root/releases/$id" || $path == "$root/plain/$plain" ]] && continue
+        # Releases that a hook wants to have at hand.
+        grep -qsxF "${path##*/}" "$root/keep" || rm -rf "$path"
     done
     rm -f "$root/up.log"
 }

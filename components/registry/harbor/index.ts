@@ -1,13 +1,16 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
+import type { BackupPlan } from "../../../config/backup";
 import type { HarborPlan, NodePlan } from "../../../config/plan";
 import { ComposeStack, type PlainFile } from "../../compose-stack";
 import type { Machine } from "../../machines";
+import { backupParts, backupSecretFiles } from "./backup";
 import { namedVolumes, placeholder, renderHarborYml, renderOverride, trustFile, type HarborYmlSecret } from "./render";
 import type { HarborSecrets } from "./secrets";
 
 export { HarborSecrets } from "./secrets";
+export { HarborSettings } from "./settings";
 
 export interface HarborNodeArgs {
     readonly stack: string;
@@ -17,6 +20,7 @@ export interface HarborNodeArgs {
     /** Where the load balancer reaches it. */
     readonly address: pulumi.Output<string>;
     readonly secrets: HarborSecrets;
+    readonly backup: BackupPlan;
     /** A secret of the stack file, by name. */
     readonly secret: (name: string) => pulumi.Output<string>;
 }
@@ -35,6 +39,18 @@ const lines = (values: Readonly<Record<string, pulumi.Input<string>>>): pulumi.O
             .map(([key, value]) => `${key}=${value}\n`)
             .join(""),
     );
+
+function backupSecrets(
+    secrets: HarborSecrets,
+    { s3 }: BackupPlan,
+    secret: (name: string) => pulumi.Output<string>,
+): Record<`root/${string}`, pulumi.Output<string>> {
+    const { databasePassword, s3AccessKey, s3SecretKey } = backupSecretFiles;
+    return {
+        [databasePassword]: secrets.databasePassword,
+        ...(s3 === undefined ? {} : { [s3AccessKey]: secret(s3.accessKey), [s3SecretKey]: secret(s3.secretKey) }),
+    };
+}
 
 /** A node that runs Harbor. */
 export class HarborNode extends pulumi.ComponentResource {
@@ -56,7 +72,16 @@ export class HarborNode extends pulumi.ComponentResource {
                 .map(({ name: volume }) => volume)
                 .join(" "),
         };
-        const { objects, cache } = storage;
+        const { objects, cache, database } = storage;
+        const backup = backupParts({
+            version: config.version,
+            stack,
+            node: node.name,
+            backup: args.backup,
+            dataDirectory: node.dataDirectory,
+            database: database.kind === "external" ? database : { kind: "bundled" },
+            redis: cache.kind === "external" ? "external" : "bundled",
+        });
         const objectsCa = objects.kind === "external" ? objects.caCertificate : undefined;
         const cacheCa = cache.kind === "external" ? cache.caCertificate : undefined;
         const compose = new ComposeStack(
@@ -66,12 +91,14 @@ export class HarborNode extends pulumi.ComponentResource {
                 project: node.project,
                 plainFiles: args.address.apply((address) => ({
                     "harbor.yml.in": { content: renderHarborYml(plan, node) },
-                    "docker-compose.override.yml": { content: renderOverride({ stack, plan, node, address }) },
+                    "docker-compose.override.yml": {
+                        content: renderOverride({ stack, plan, node, address, backup: backup.service }),
+                    },
                     "registry/start.sh": { content: file("start.sh"), mode: "0755" },
                     ...(objectsCa === undefined ? {} : { [trustFile.objects]: { content: objectsCa } }),
                     ...(cacheCa === undefined ? {} : { [trustFile.cache]: { content: cacheCa } }),
+                    ...backup.plainFiles,
                     "hooks/generate.sh": hook("generate", variables),
-                    "hooks/before.sh": hook("before", variables),
                     "hooks/health.sh": hook("health", { ...variables, ADDRESS: address }),
                 })),
                 secretFiles: {
@@ -79,6 +106,7 @@ export class HarborNode extends pulumi.ComponentResource {
                     "root/secretkey": secrets.secretKey,
                     "root/private_key.pem": secrets.tokenKey,
                     "root/root.crt": secrets.tokenCertificate,
+                    ...backupSecrets(secrets, args.backup, secret),
                     "root/core.env": lines({
                         CORE_SECRET: secrets.coreSecret,
                         JOBSERVICE_SECRET: secrets.jobserviceSecret,

@@ -1,5 +1,6 @@
 import { Document, stringify } from "yaml";
 import type { HarborPlan, NamedVolume, NodePlan } from "../../../config/plan";
+import { composePath } from "../../compose-stack/render-files";
 
 /**
  * What Harbor is given: harbor.yml for its own `prepare`, and a compose file that is laid over the one that `prepare`
@@ -254,15 +255,17 @@ export interface OverrideArgs {
     readonly node: NodePlan;
     /** The address of the machine that the load balancer reaches the node at. */
     readonly address: string;
+    /** The service that makes backups. */
+    readonly backup: Service;
 }
 
-type Service = Record<string, unknown>;
+type Service = Readonly<Record<string, unknown>>;
 
 /**
  * The compose file that is laid over Harbor's own: the stack's secrets in place of those that `prepare` makes anew each
  * time, volumes, and the addresses that ports are published at.
  */
-export function renderOverride({ stack, plan, node, address }: OverrideArgs): string {
+export function renderOverride({ stack, plan, node, address, backup }: OverrideArgs): string {
     const { config, storage } = plan;
     const { objects, database, cache, jobLogs } = storage;
     const labels = { "harborage.stack": stack };
@@ -274,6 +277,21 @@ export function renderOverride({ stack, plan, node, address }: OverrideArgs): st
     const proxied = (component: "core" | "jobservice" | "trivy"): Service =>
         config.proxy?.components.includes(component) === true ? { environment: { NO_PROXY: noProxy } } : {};
 
+    // `prepare` forgets it unless data_volume is /data (make/photon/prepare/utils/cert.py, prepare_trust_ca).
+    const internalCa = config.internalTls
+        ? [
+              `${composePath(node.dataDirectory)}/secret/tls/harbor_internal_ca.crt:/harbor_cust_cert/harbor_internal_ca.crt:ro`,
+          ]
+        : [];
+    const trusting = [
+        "registry",
+        "registryctl",
+        "core",
+        "jobservice",
+        "proxy",
+        ...(config.trivy.enabled ? ["trivy-adapter"] : []),
+        ...(config.metrics.enabled ? ["exporter"] : []),
+    ];
     const services: Record<string, Service> = {
         log: {},
         registry: {
@@ -308,10 +326,19 @@ export function renderOverride({ stack, plan, node, address }: OverrideArgs): st
         },
         ...(config.trivy.enabled ? { "trivy-adapter": proxied("trivy") } : {}),
         ...(config.metrics.enabled ? { exporter: {} } : {}),
+        backup,
     };
     const volumes = namedVolumes(plan);
     const document = new Document({
-        services: Object.fromEntries(Object.entries(services).map(([name, service]) => [name, { labels, ...service }])),
+        services: Object.fromEntries(
+            Object.entries(services).map(([name, service]) => {
+                const volumes = [
+                    ...((service["volumes"] ?? []) as string[]),
+                    ...(trusting.includes(name) ? internalCa : []),
+                ];
+                return [name, { labels, ...service, ...(volumes.length > 0 ? { volumes } : {}) }];
+            }),
+        ),
         ...(volumes.length === 0
             ? {}
             : {
