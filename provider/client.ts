@@ -34,7 +34,10 @@ const LONGEST_PAUSE = 5_000;
 const LOGIN_LOCK = 1_500;
 const LOGIN_PAUSE = 2_000;
 const LOGIN_TRIES = 3;
-/** A 500 may be a database that is starting; one that stays is an answer. */
+/**
+ * A 500 may be a database that is starting, or of `PUT /users/ID/password` one of those refused logins: its handler crashes
+ * (src/server/v2.0/handler/user.go, matchUserID). One that stays is an answer.
+ */
 const SERVER_ERROR_TRIES = 3;
 
 /** The request did not get to Harbor, so that it may be repeated whatever it asks for. */
@@ -156,10 +159,15 @@ export class Harbor {
     ): Promise<{ text: string; location: string }> {
         const { username, password } = this.connection;
         const signal = AbortSignal.any([this.signal, AbortSignal.timeout(CALL_DEADLINE)]);
+        let last = "nothing came back";
+        const failed = (failure: Failure): void => {
+            const { statusCode = 0, message } = failure;
+            last = statusCode >= 300 ? `the last answer was ${statusCode}` : message;
+        };
         try {
             const response = await request(this.api + path, {
                 method,
-                dispatcher: this.agent.compose(retrying(method, signal)),
+                dispatcher: this.agent.compose(retrying(method, signal, failed)),
                 signal,
                 ...(query === undefined ? {} : { query }),
                 headers: {
@@ -173,23 +181,24 @@ export class Harbor {
             });
             const text = await response.body.text();
             if (response.statusCode >= 300) {
-                throw new HarborError(response.statusCode, reasonIn(text));
+                const user = response.statusCode === 401 ? ` (user ${username})` : "";
+                throw new HarborError(response.statusCode, reasonIn(text) + user);
             }
             const { location } = response.headers;
             return { text, location: typeof location === "string" ? location : "" };
         } catch (error) {
-            throw error instanceof HarborError ? error : this.unreachable(error, signal);
+            throw error instanceof HarborError ? error : this.unreachable(error, signal, last);
         }
     }
 
-    private unreachable(error: unknown, signal: AbortSignal): Error {
+    private unreachable(error: unknown, signal: AbortSignal, last: string): Error {
         if (this.signal.aborted) {
             return new Error("cancelled");
         }
         const { url, address } = this.connection;
         const where = address === undefined ? url : `${url} at ${address}`;
         if (signal.aborted) {
-            return new Error(`no answer from ${where} within ${CALL_DEADLINE / 1000} s`);
+            return new Error(`gave up on ${where} after ${CALL_DEADLINE / 1000} s: ${last}`);
         }
         const { message } = error as Error;
         const hint = /certificate/i.test(message) ? "; caCertificate has to hold the CA that signed it" : "";
@@ -220,11 +229,16 @@ export function connect({ url, address, caCertificate }: Connection): Dispatcher
 }
 
 /** Repeats a request where that is safe, until the signal says that time is up. */
-function retrying(method: Method, signal: AbortSignal): Dispatcher.DispatcherComposeInterceptor {
+function retrying(
+    method: Method,
+    signal: AbortSignal,
+    failed: (failure: Failure) => void,
+): Dispatcher.DispatcherComposeInterceptor {
     let begun = performance.now();
     return interceptors.retry({
         throwOnError: false,
         retry: (error, { state: { counter } }, done) => {
+            failed(error);
             const pause = pauseBefore(error as Failure, method, counter, performance.now() - begun);
             if (pause === undefined) {
                 done(error);
@@ -239,6 +253,7 @@ function retrying(method: Method, signal: AbortSignal): Dispatcher.DispatcherCom
 }
 
 interface Failure {
+    readonly message: string;
     readonly code?: string;
     readonly statusCode?: number;
     readonly headers?: Readonly<Record<string, string | string[] | undefined>>;
@@ -250,7 +265,12 @@ interface Failure {
  * @param tries how many there were
  * @param took milliseconds until the last one failed
  */
-export function pauseBefore(failure: Failure, method: Method, tries: number, took: number): number | undefined {
+export function pauseBefore(
+    failure: Omit<Failure, "message">,
+    method: Method,
+    tries: number,
+    took: number,
+): number | undefined {
     const backoff = Math.min(FIRST_PAUSE * 2 ** (tries - 1), LONGEST_PAUSE);
     // Harbor may have done what a POST or PATCH asked for; a GET, PUT or DELETE comes to the same when it is done again.
     const repeatable = method !== "POST" && method !== "PATCH";
@@ -267,7 +287,7 @@ export function pauseBefore(failure: Failure, method: Method, tries: number, too
         return asked > 0 ? Math.min(asked, CALL_DEADLINE) : backoff;
     }
     if (status === 500) {
-        return repeatable && tries < SERVER_ERROR_TRIES ? backoff : undefined;
+        return repeatable && tries < SERVER_ERROR_TRIES ? LOGIN_PAUSE : undefined;
     }
     return repeatable && (status === 502 || status === 504) ? backoff : undefined;
 }
@@ -279,7 +299,8 @@ function reasonIn(text: string): string {
         return (body?.errors ?? [body ?? {}])
             .map(({ message }) => message ?? "")
             .filter((message) => message !== "")
-            .join("; ");
+            .join("; ")
+            .replace(/\s*\n\s*/g, " ");
     } catch {
         return "";
     }

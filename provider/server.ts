@@ -7,14 +7,14 @@ import * as proto from "@pulumi/pulumi/proto/provider_pb";
 import { z } from "zod";
 import { connect, Harbor, type Connection } from "./client";
 import { afterRead, checkInputs, difference, plannedState, stateOf, type AnyResource, type Failure } from "./resource";
-import { equal, hasUnknown, markSecrets, omit, pick, present, textsIn, type Values } from "./values";
+import { equal, hasUnknown, markSecrets, omit, pick, plain, present, textsIn, type Values } from "./values";
 
 /**
  * The ResourceProvider service, on Pulumi's protocol itself: the server in `@pulumi/pulumi/provider` (3.248) drops the
  * provider's configuration, tells no preview from an update, and prints the stack of every error.
  *
- * The engine strips the marks of secrets from what it sends, since this plugin does not claim to accept them, and puts
- * those of the program back on what it gets; those that a resource's type knows are added here.
+ * The engine strips the marks of secrets from what it sends about resources, since this plugin does not claim to accept
+ * them, and puts those of the program back on what it gets; those that a resource's type knows are added here.
  */
 
 const PACKAGE = "harborage";
@@ -224,7 +224,7 @@ function differs(different: boolean): proto.DiffResponse {
 }
 
 function fromStruct(struct: Struct | undefined): Values {
-    return present(struct?.toJavaScript() ?? {});
+    return present(plain(struct?.toJavaScript() ?? {}) as Values);
 }
 
 function marked(type: AnyResource, values: Values): Struct {
