@@ -87,6 +87,9 @@ const externalDatabase = object(
         sslMode: choice(["disable", "require", "verify-ca", "verify-full"])
             .default("require")
             .describe("How the connection is secured."),
+        caCertificate: pem
+            .optional()
+            .describe("The CA of the server's certificate, for verify-ca and verify-full. Default: the public ones."),
     },
     "{kind: external, host: db.example.com, user: harbor, password: databasePassword}",
 ).describe("A PostgreSQL that exists, 12 or newer.");

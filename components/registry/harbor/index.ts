@@ -82,8 +82,11 @@ export class HarborNode extends pulumi.ComponentResource {
             database: database.kind === "external" ? database : { kind: "bundled" },
             redis: cache.kind === "external" ? "external" : "bundled",
         });
-        const objectsCa = objects.kind === "external" ? objects.caCertificate : undefined;
-        const cacheCa = cache.kind === "external" ? cache.caCertificate : undefined;
+        const certificates = Object.entries({ objects, cache, database }).flatMap(([part, { kind, ...rest }]) =>
+            kind === "external" && "caCertificate" in rest && rest.caCertificate !== undefined
+                ? [[trustFile[part as keyof typeof trustFile], { content: rest.caCertificate }] as const]
+                : [],
+        );
         const compose = new ComposeStack(
             name,
             {
@@ -95,8 +98,7 @@ export class HarborNode extends pulumi.ComponentResource {
                         content: renderOverride({ stack, plan, node, address, backup: backup.service }),
                     },
                     "registry/start.sh": { content: file("start.sh"), mode: "0755" },
-                    ...(objectsCa === undefined ? {} : { [trustFile.objects]: { content: objectsCa } }),
-                    ...(cacheCa === undefined ? {} : { [trustFile.cache]: { content: cacheCa } }),
+                    ...Object.fromEntries(certificates),
                     ...backup.plainFiles,
                     "hooks/generate.sh": hook("generate", variables),
                     "hooks/health.sh": hook("health", { ...variables, ADDRESS: address }),
