@@ -156,10 +156,15 @@ export class Harbor {
     ): Promise<{ text: string; location: string }> {
         const { username, password } = this.connection;
         const signal = AbortSignal.any([this.signal, AbortSignal.timeout(CALL_DEADLINE)]);
+        let last = "nothing came back";
+        const failed = (failure: Failure): void => {
+            const { statusCode = 0, message } = failure;
+            last = statusCode >= 300 ? `the last answer was ${statusCode}` : message;
+        };
         try {
             const response = await request(this.api + path, {
                 method,
-                dispatcher: this.agent.compose(retrying(method, signal)),
+                dispatcher: this.agent.compose(retrying(method, signal, failed)),
                 signal,
                 ...(query === undefined ? {} : { query }),
                 headers: {
@@ -178,18 +183,18 @@ export class Harbor {
             const { location } = response.headers;
             return { text, location: typeof location === "string" ? location : "" };
         } catch (error) {
-            throw error instanceof HarborError ? error : this.unreachable(error, signal);
+            throw error instanceof HarborError ? error : this.unreachable(error, signal, last);
         }
     }
 
-    private unreachable(error: unknown, signal: AbortSignal): Error {
+    private unreachable(error: unknown, signal: AbortSignal, last: string): Error {
         if (this.signal.aborted) {
             return new Error("cancelled");
         }
         const { url, address } = this.connection;
         const where = address === undefined ? url : `${url} at ${address}`;
         if (signal.aborted) {
-            return new Error(`no answer from ${where} within ${CALL_DEADLINE / 1000} s`);
+            return new Error(`gave up on ${where} after ${CALL_DEADLINE / 1000} s: ${last}`);
         }
         const { message } = error as Error;
         const hint = /certificate/i.test(message) ? "; caCertificate has to hold the CA that signed it" : "";
@@ -220,11 +225,16 @@ export function connect({ url, address, caCertificate }: Connection): Dispatcher
 }
 
 /** Repeats a request where that is safe, until the signal says that time is up. */
-function retrying(method: Method, signal: AbortSignal): Dispatcher.DispatcherComposeInterceptor {
+function retrying(
+    method: Method,
+    signal: AbortSignal,
+    failed: (failure: Failure) => void,
+): Dispatcher.DispatcherComposeInterceptor {
     let begun = performance.now();
     return interceptors.retry({
         throwOnError: false,
         retry: (error, { state: { counter } }, done) => {
+            failed(error);
             const pause = pauseBefore(error as Failure, method, counter, performance.now() - begun);
             if (pause === undefined) {
                 done(error);
@@ -239,6 +249,7 @@ function retrying(method: Method, signal: AbortSignal): Dispatcher.DispatcherCom
 }
 
 interface Failure {
+    readonly message: string;
     readonly code?: string;
     readonly statusCode?: number;
     readonly headers?: Readonly<Record<string, string | string[] | undefined>>;
@@ -250,7 +261,12 @@ interface Failure {
  * @param tries how many there were
  * @param took milliseconds until the last one failed
  */
-export function pauseBefore(failure: Failure, method: Method, tries: number, took: number): number | undefined {
+export function pauseBefore(
+    failure: Omit<Failure, "message">,
+    method: Method,
+    tries: number,
+    took: number,
+): number | undefined {
     const backoff = Math.min(FIRST_PAUSE * 2 ** (tries - 1), LONGEST_PAUSE);
     // Harbor may have done what a POST or PATCH asked for; a GET, PUT or DELETE comes to the same when it is done again.
     const repeatable = method !== "POST" && method !== "PATCH";
@@ -279,7 +295,8 @@ function reasonIn(text: string): string {
         return (body?.errors ?? [body ?? {}])
             .map(({ message }) => message ?? "")
             .filter((message) => message !== "")
-            .join("; ");
+            .join("; ")
+            .replace(/\s*\n\s*/g, " ");
     } catch {
         return "";
     }
