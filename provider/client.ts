@@ -34,7 +34,10 @@ const LONGEST_PAUSE = 5_000;
 const LOGIN_LOCK = 1_500;
 const LOGIN_PAUSE = 2_000;
 const LOGIN_TRIES = 3;
-/** A 500 may be a database that is starting; one that stays is an answer. */
+/**
+ * A 500 may be a database that is starting, or of `PUT /users/ID/password` one of those refused logins: its handler crashes
+ * (src/server/v2.0/handler/user.go, matchUserID). One that stays is an answer.
+ */
 const SERVER_ERROR_TRIES = 3;
 
 /** The request did not get to Harbor, so that it may be repeated whatever it asks for. */
@@ -178,7 +181,8 @@ export class Harbor {
             });
             const text = await response.body.text();
             if (response.statusCode >= 300) {
-                throw new HarborError(response.statusCode, reasonIn(text));
+                const user = response.statusCode === 401 ? ` (user ${username})` : "";
+                throw new HarborError(response.statusCode, reasonIn(text) + user);
             }
             const { location } = response.headers;
             return { text, location: typeof location === "string" ? location : "" };
@@ -283,7 +287,7 @@ export function pauseBefore(
         return asked > 0 ? Math.min(asked, CALL_DEADLINE) : backoff;
     }
     if (status === 500) {
-        return repeatable && tries < SERVER_ERROR_TRIES ? backoff : undefined;
+        return repeatable && tries < SERVER_ERROR_TRIES ? LOGIN_PAUSE : undefined;
     }
     return repeatable && (status === 502 || status === 504) ? backoff : undefined;
 }

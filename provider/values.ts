@@ -71,6 +71,19 @@ export function markSecrets(values: Values, keys: readonly string[]): Values {
     );
 }
 
+/** Without any mark of a secret, at every depth. */
+export function plain(value: unknown): unknown {
+    if (Array.isArray(value)) {
+        return value.map(plain);
+    }
+    if (!isObject(value)) {
+        return value;
+    }
+    return value[SIGNATURE] === SECRET
+        ? plain(value["value"])
+        : Object.fromEntries(Object.entries(value).map(([key, each]) => [key, plain(each)]));
+}
+
 /** Every text in the value. */
 export function textsIn(value: unknown): string[] {
     if (typeof value === "string") {

@@ -1,34 +1,26 @@
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { after, afterEach, before, describe, it } from "mocha";
 import { connect, Harbor, HarborError, pauseBefore, type Connection } from "../../provider/client";
+import { selfSigned } from "../support/self-signed";
 
 const NAME = "registry.provider.test";
 
 describe("provider client", function () {
     this.timeout(20_000);
-    let folder: string;
+    let identity: ReturnType<typeof selfSigned>;
+    let stranger: ReturnType<typeof selfSigned>;
     let server: Server;
     let port: number;
     let answer: (request: IncomingMessage, response: ServerResponse) => void;
     const requests: IncomingMessage[] = [];
-    const pem = (name: string) => readFileSync(join(folder, name), "utf8");
 
     before(async () => {
-        folder = mkdtempSync(join(tmpdir(), "provider-client-"));
-        const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"];
-        for (const who of ["harbor", "other"]) {
-            const files = ["-keyout", join(folder, `${who}.key`), "-out", join(folder, `${who}.crt`)];
-            const subject = ["-subj", `/CN=${who}`, "-addext", `subjectAltName=DNS:${NAME},IP:192.0.2.7`];
-            execFileSync("openssl", ["req", "-x509", ...key, ...files, ...subject], { stdio: "ignore" });
-        }
-        server = createServer({ key: pem("harbor.key"), cert: pem("harbor.crt") }, (request, response) => {
+        identity = selfSigned([`DNS:${NAME}`, "IP:192.0.2.7"]);
+        stranger = selfSigned([`DNS:${NAME}`]);
+        server = createServer(identity, (request, response) => {
             requests.push(request);
             answer(request, response);
         });
@@ -38,7 +30,6 @@ describe("provider client", function () {
     after(() => {
         server.closeAllConnections();
         server.close();
-        rmSync(folder, { recursive: true });
     });
     afterEach(() => requests.splice(0));
 
@@ -46,7 +37,7 @@ describe("provider client", function () {
         const connection = {
             url: `https://${NAME}`,
             address: `127.0.0.1:${port}`,
-            caCertificate: pem("harbor.crt"),
+            caCertificate: identity.cert,
             username: "admin",
             password: "Secret12345",
             ...changed,
@@ -90,7 +81,7 @@ describe("provider client", function () {
                 /^Error: cannot reach https:\/\/elsewhere\.test at 127\.0\.0\.1:\d+: .*elsewhere\.test/,
             );
             await assert.rejects(
-                harbor({ caCertificate: pem("other.crt") }).get("/health"),
+                harbor({ caCertificate: stranger.cert }).get("/health"),
                 /certificate; caCertificate has to hold/,
             );
             await assert.rejects(
@@ -159,9 +150,7 @@ describe("provider client", function () {
 
     it("waits for a server that is not there yet, also with a POST", async () => {
         answers({ status: 201, headers: { location: "/x/7" } });
-        const late = createServer({ key: pem("harbor.key"), cert: pem("harbor.crt") }, (_, response) =>
-            response.writeHead(201, { location: "/x/7" }).end(),
-        );
+        const late = createServer(identity, (_, response) => response.writeHead(201, { location: "/x/7" }).end());
         const free = await new Promise<number>((resolve) => {
             const probe = createServer().listen(0, "127.0.0.1", () => {
                 const { port: chosen } = probe.address() as AddressInfo;
