@@ -86,13 +86,11 @@ restore_command() {
     printf 'sudo bash %s/restore.sh %s\n' "$1" "$2"
 }
 
-# release_of VERSION: a release of it that is still on the machine.
+# release_of VERSION: the newest release of it that is still on the machine.
 release_of() {
-    local folder
+    local folder newest=
     for folder in "$stack_folder"/releases/*; do
-        if [[ -f $folder/backup/settings && $(setting "$folder" version) == "$1" ]]; then
-            printf '%s\n' "$folder"
-            return
-        fi
+        if [[ -f $folder/backup/settings && $(setting "$folder" version) == "$1" && (-z $newest || $folder -nt $newest) ]]; then newest=$folder; fi
     done
+    printf '%s\n' "$newest"
 }
