@@ -466,9 +466,9 @@ describe("program in OpenStack", () => {
             ["id of load-balancer", 80, 80, "0.0.0.0/0"],
             ["id of load-balancer", 22, 22, "192.0.2.0/24"],
             ["id of node", 22, 22, "192.0.2.0/24"],
+            ["id of node", 9090, 9090, "192.0.2.0/24"],
             ["id of node", 22, 22, "id of load-balancer"],
             ["id of node", 8080, 8080, "id of load-balancer"],
-            ["id of node", 9090, 9090, "192.0.2.0/24"],
         ]);
         const groups = resourcesOf(run, "openstack:networking/port:Port").map(({ name, inputs }) => [
             name,
