@@ -84,17 +84,19 @@ back_up() {
         esac
     done
     say "backing up Harbor $(setting "$old" version) before the upgrade to $version" >&2
-    if ((${#running[@]} > 0)); then
-        quietly compose "$old" stop --timeout 60 "${running[@]}" || fail "Harbor cannot be stopped; see above"
-    fi
-    if [[ $(setting "$old" database) == bundled ]]; then quietly compose "$old" up --detach postgresql || true; fi
-    if name=$(compose "$old" --progress quiet run --rm --no-deps -T backup now "upgrade-to-$version") && [[ $name =~ $backup_name ]]; then
+    if stop_writers && name=$(compose "$old" --progress quiet run --rm --no-deps -T backup now "upgrade-to-$version") && [[ $name =~ $backup_name ]]; then
         printf '%s\n' "$name"
         return
     fi
     if ((${#running[@]} > 0)); then quietly compose "$old" start "${running[@]}" || true; fi
     printf 'harborage: the backup before the upgrade failed, so there is no upgrade; Harbor %s runs on\n' "$(setting "$old" version)" >&2
     return 1
+}
+
+# Of back_up: stops what is in `running`, and has the database running.
+stop_writers() {
+    if ((${#running[@]} > 0)); then quietly compose "$old" stop --timeout 60 "${running[@]}" || return 1; fi
+    if [[ $(setting "$old" database) == bundled ]]; then quietly compose "$old" up --detach postgresql; fi
 }
 
 main
