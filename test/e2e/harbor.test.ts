@@ -63,7 +63,7 @@ describe("Harbor on this machine", function () {
     let access: Required<Access>;
     let skopeo: Skopeo;
     let forgetName: (() => void) | undefined;
-    let watch: ProcessWatch;
+    let watch: ProcessWatch | undefined;
     /** What every run of the launcher wrote. */
     const outputs: string[] = [];
     const secrets = new SecretSearch();
@@ -71,6 +71,10 @@ describe("Harbor on this machine", function () {
     const theStack = (): TestStack => {
         assert.ok(stack);
         return stack;
+    };
+    const theWatch = (): ProcessWatch => {
+        assert.ok(watch);
+        return watch;
     };
     const folder = (name: string) => join(theStack().folder, name);
     const up = async (args: readonly string[] = []) => {
@@ -241,12 +245,160 @@ describe("Harbor on this machine", function () {
         assert.deepEqual(namesOf(changes), ["update box-files", "update box-release"]);
         assert.deepEqual(await healthOf(access), allHealthy);
         await pulls("pulled-after-change");
-        const releases = join(
-            theStack().machineDirectory,
-            "stacks",
-            `harborage-${theStack().name}-registry`,
-            "releases",
-        );
-        assert.equal(readdirSync(releases).length, 1);
+        assert.equal(readdirSync(join(project(), "releases")).length, 1);
+    });
+
+    it("does not change when Harbor's own prepare is run again by hand", async () => {
+        const state = async () => ({
+            configuration: await machine.script(`cd '${project()}/current'`, "docker compose config"),
+            secret: await machine.script(`cd '${data()}/secret'`, "find . -type f -exec sha256sum {} + | sort -k 2"),
+            containers: await livesOn(machine),
+        });
+        const before = await state();
+        await machine.script(`cd '${project()}/current'`, "./prepare --with-trivy", "docker compose up --detach");
+        assert.deepEqual(await state(), before);
+        const client = newClient(access, folder("client-after-prepare"));
+        assert.equal((await client.login(hostOf(access), access.login)).code, 0);
+        const other = await makeImage(folder("other"), [1]);
+        const pushed = await client.push(other.folder, `${hostOf(access)}/team/other:one`);
+        assert.equal(pushed.code, 0, pushed.output);
+        await pulls("pulled-after-prepare", client);
+        assert.deepEqual((await up()).changes, []);
+    });
+
+    describe("and its secrets", () => {
+        before(async () => {
+            theWatch().stop();
+            await secrets.learn(theStack());
+            secrets.add("the given password", given[0]);
+            secrets.add("the password given later", given[1]);
+        });
+
+        it("are found where they have to be: the search works", () => {
+            const found = secrets.inFiles(data()).map((line) => line.replace(/^.*: /, ""));
+            assert.deepEqual([...new Set(found)].sort(), [
+                "the key registry-token",
+                "the password registry-secret-key",
+            ]);
+            assert.equal(secrets.in(Buffer.from(`x admin:${given[1]} y`).toString("base64")).length, 1);
+        });
+
+        it("are in no output of Pulumi, and in its state encrypted", () => {
+            assert.ok(outputs.length > 3);
+            for (const output of outputs) {
+                assert.deepEqual(secrets.in(output), [], output);
+            }
+            const passphrase = join(stateFolder(theStack()), "passphrase");
+            assert.deepEqual(
+                secrets.inFiles(stateFolder(theStack()), (path) => path === passphrase),
+                [],
+            );
+            assert.deepEqual(secrets.inFiles(folder("temporary")), []);
+        });
+
+        it("were in no process's arguments, and in no environment but those of Harbor's own templates", () => {
+            assert.ok([...theWatch().arguments].some((text) => text.includes("goharbor/prepare")));
+            assert.deepEqual(
+                [...theWatch().arguments].filter((text) => secrets.in(text).length > 0),
+                [],
+            );
+            const upstream = new RegExp(`^(?:${[...new Set(Object.values(upstreamSecrets).flat())].join("|")})=`);
+            const words = [...theWatch().seen]
+                .flatMap((text) => text.split("\0"))
+                .filter((word) => !isPulumisOwn(word));
+            assert.deepEqual(
+                words.filter((word) => !upstream.test(word) && secrets.in(word).length > 0),
+                [],
+            );
+        });
+
+        it("are in no container's definition but where Harbor's own templates put them, and in no log", async () => {
+            const found: Record<string, string[]> = {};
+            for (const container of await machine.docker("ps", "--all", "--format", "{{.Names}}")) {
+                const [inspected] = JSON.parse(await machine.run("docker", ["inspect", container])) as [
+                    { Config: { Env: string[] } },
+                ];
+                const { Env: variables, ...config } = inspected.Config;
+                const names = variables
+                    .filter((variable) => secrets.in(variable).length > 0)
+                    .map((variable) => variable.replace(/=.*/s, ""));
+                if (names.length > 0) {
+                    found[container] = names.sort();
+                }
+                assert.deepEqual(secrets.in(JSON.stringify({ ...inspected, Config: config })), [], container);
+                const { output } = await machine.attempt("docker", ["logs", container]);
+                assert.deepEqual(secrets.in(output), [], container);
+            }
+            assert.deepEqual(found, upstreamSecrets);
+            assert.ok(readdirSync(join(data(), "logs")).includes("core.log"));
+            assert.deepEqual(secrets.inFiles(join(data(), "logs")), []);
+        });
+
+        it("are in no file that others can read", async () => {
+            // The folder of the test itself lets nobody in.
+            const find = "setpriv --reuid=65534 --regid=65534 --clear-groups find /run/look -type f -readable";
+            const files = await machine.script(
+                "mkdir /run/look",
+                `mount --bind '${theStack().machineDirectory}' /run/look`,
+                `${find} 2>/dev/null || true`,
+                "umount /run/look",
+            );
+            const readable = files.split("\n").map((path) => path.replace("/run/look", theStack().machineDirectory));
+            assert.ok(readable.some((path) => path.endsWith("/docker-compose.override.yml")));
+            assert.deepEqual(
+                readable.filter((path) => secrets.in(readFileSync(path, "latin1")).length > 0),
+                [],
+            );
+        });
+    });
+
+    describe("when it is destroyed", () => {
+        const remains = async () => ({
+            containers: await machine.docker("ps", "--all", "--quiet"),
+            networks: await machine.docker("network", "ls", "--filter", "type=custom", "--quiet"),
+            volumes: await machine.docker("volume", "ls", "--quiet"),
+            images: await machine.docker("image", "ls", "--quiet"),
+        });
+        const nothing = { containers: [], networks: [], volumes: [], images: [] };
+
+        it("keeps its data, says where, and leaves nothing else", async () => {
+            const { code, output } = await theStack().run("destroy");
+            assert.equal(code, 0, output);
+            assert.deepEqual(secrets.in(output), []);
+            assert.match(
+                output,
+                /Kept on the machines:\n\s+\S+\/data\/registry \(.*\) on \S+; delete it with: rm -rf \S+/,
+            );
+            assert.deepEqual(await remains(), nothing);
+            const { machineDirectory } = theStack();
+            assert.deepEqual(
+                readdirSync(machineDirectory).filter((entry) => entry !== "lock"),
+                ["data"],
+            );
+        });
+
+        it("takes its data for somebody else's until it is given the key that belongs to it", async () => {
+            const { code, output } = await theStack().tryUp();
+            assert.notEqual(code, 0);
+            assert.match(output, /was encrypted with another key than this stack has: \S+\/secret\/keys\/secretkey/);
+            assert.match(output, /registry\.secrets\.secretKey/);
+            assert.deepEqual(await machine.docker("ps", "--all", "--quiet"), []);
+
+            await theStack().setSecret("harborKey", readFileSync(join(data(), "secret/keys/secretkey"), "utf8"));
+            write({ secrets: { secretKey: "harborKey" } }, true);
+            await up();
+            await readAccess();
+            skopeo = newClient(access, folder("client-after-destroy"));
+            assert.equal((await skopeo.login(hostOf(access), access.login)).code, 0);
+            await pulls("pulled-after-destroy");
+        });
+
+        it("leaves nothing when the data is to be deleted", async () => {
+            const { code, output } = await theStack().run("destroy");
+            assert.equal(code, 0, output);
+            assert.doesNotMatch(output, /Kept/);
+            assert.deepEqual(await remains(), nothing);
+            assert.equal(existsSync(theStack().machineDirectory), false);
+        });
     });
 });
