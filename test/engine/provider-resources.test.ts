@@ -12,11 +12,11 @@ import { afterRead, checkInputs, difference, stateOf, type AnyResource } from ".
 import { robotAccount } from "../../provider/robot-account";
 import { scanAllSchedule } from "../../provider/scan-all-schedule";
 import type { Values } from "../../provider/values";
-import { realHarbor } from "../support/harbor";
+import { realHarbor } from "../support/given-harbor";
 
 /**
  * The resources of the provider against a real Harbor 2.14 or 2.15, without an engine. Skipped unless the environment names
- * one; see test/support/harbor.ts for the variables.
+ * one; see test/support/given-harbor.ts for the variables.
  */
 
 const connection = realHarbor();

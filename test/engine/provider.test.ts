@@ -3,7 +3,7 @@ import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
 import { after, afterEach, before, describe, it } from "mocha";
 import { connect, Harbor } from "../../provider/client";
-import { realHarbor } from "../support/harbor";
+import { realHarbor } from "../support/given-harbor";
 import { markedProcesses, newMark } from "../support/marked-processes";
 import { until } from "../support/processes";
 import { ProviderStack, type Declared } from "../support/provider-stack";
@@ -12,7 +12,7 @@ import { selfSigned } from "../support/self-signed";
 
 /**
  * The provider on the real engine: alone, with a server that refuses everything; and with a real Harbor where the environment
- * names one (test/support/harbor.ts has the variables).
+ * names one (test/support/given-harbor.ts has the variables).
  */
 
 const NAME = "registry.provider.test";

@@ -43,7 +43,8 @@ apply() {
         archive=$target/harbor/${archive##*/}
     else
         say "pulling goharbor/prepare:v$version"
-        docker pull --quiet "goharbor/prepare:v$version" >/dev/null </dev/null ||
+        docker image inspect "goharbor/prepare:v$version" >/dev/null 2>&1 ||
+            docker pull --quiet "goharbor/prepare:v$version" >/dev/null </dev/null ||
             fail "cannot pull goharbor/prepare:v$version; on a site without Docker Hub, use the offline installer (registry.installer)"
     fi
     # release.sh loads them again when they have gone meanwhile.

@@ -248,10 +248,17 @@ wait_for_docker() {
     done
 }
 
-# take_down PROJECT: removes the containers and networks of a compose project.
+# take_down PROJECT: removes the containers and networks of a compose project, and the volumes that have no name of their own:
+# those that images ask for, and that nobody finds again.
 take_down() {
+    local volumes volume
     docker_answers || fail "Docker does not answer, so the services of $1 cannot be taken down; start it and run again"
+    volumes=$(docker ps --all --quiet --filter "label=com.docker.compose.project=$1" |
+        xargs --no-run-if-empty docker inspect --format '{{range .Mounts}}{{if eq .Type "volume"}}{{.Name}} {{end}}{{end}}')
     docker compose --project-name "$1" down --remove-orphans --timeout 30 </dev/null 2>&1 | tail -n 20 >&2
+    for volume in $volumes; do
+        [[ ! $volume =~ ^[0-9a-f]{64}$ ]] || docker volume rm "$volume" >/dev/null 2>&1 </dev/null || true
+    done
 }
 
 # take_down_all DIRECTORY: those of all projects that the folder has.

@@ -23,7 +23,7 @@ export interface HarborSettingsArgs {
 
 const hoursPerDay = 24;
 
-/** The operations that Harbor writes into its audit log (src/pkg/auditext/event of its sources), all of them. */
+/** The operations that Harbor writes into its audit log: what GET /api/v2.0/auditlog-exts/events lists. */
 const auditEvents = [
     "create_artifact",
     "delete_artifact",
@@ -39,8 +39,6 @@ const auditEvents = [
     "create_robot",
     "delete_robot",
     "update_configuration",
-    "create_tag",
-    "delete_tag",
 ];
 
 /** What only Harbor's API can set, through the load balancer. */
