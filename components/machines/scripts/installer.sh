@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # installer.sh apply|delete DIRECTORY INCARNATION VERSION PLACE SHA256
 # PLACE is the path or the URL of Harbor's own installer, online or offline.
-# Unpacks it and loads its images, before any service is touched. The one before is kept: an upgrade may have to go back.
+# Unpacks it and loads its images, before any service is touched.
 main() {
     local action=$1 directory incarnation=$3 version=$4 place=$5 sha256=$6
     directory=$(expand_home "$2")
@@ -42,7 +42,6 @@ apply() {
         names=$(docker load --quiet --input "$archive" </dev/null) || fail "Docker cannot load the images of $file"
         archive=$target/harbor/${archive##*/}
     else
-        say "pulling goharbor/prepare:v$version"
         docker image inspect "goharbor/prepare:v$version" >/dev/null 2>&1 ||
             docker pull --quiet "goharbor/prepare:v$version" >/dev/null </dev/null ||
             fail "cannot pull goharbor/prepare:v$version; on a site without Docker Hub, use the offline installer (registry.installer)"
@@ -72,11 +71,12 @@ remove() {
     rm -rf "${1:?}"
 }
 
-# All but this one and the last one before it.
+# All but this one and those of releases that are still here: an upgrade may have to go back to them.
 prune() {
     local other
-    touch "$target"
-    while read -r other; do
-        remove "$directory/installers/$other"
-    done < <(cd "$directory/installers" && find . -mindepth 1 -maxdepth 1 -type d -printf '%T@ %f\n' | sort --numeric-sort --reverse | tail -n +3 | cut -d ' ' -f 2)
+    for other in "$directory"/installers/*; do
+        if [[ $other != "$target" ]] && ! grep -qsF "${other##*/}" "$directory"/stacks/*/releases/*/hooks/generate.sh; then
+            remove "$other"
+        fi
+    done
 }
