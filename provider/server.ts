@@ -8,6 +8,7 @@ import { z } from "zod";
 import { connect, Harbor, type Connection } from "./client";
 import { afterRead, checkInputs, difference, plannedState, stateOf, type AnyResource, type Failure } from "./resource";
 import { equal, hasUnknown, markSecrets, omit, pick, plain, present, textsIn, type Values } from "./values";
+import { within } from "./within";
 
 /**
  * The ResourceProvider service, on Pulumi's protocol itself: the server in `@pulumi/pulumi/provider` (3.248) drops the
@@ -167,7 +168,10 @@ export class ProviderServer {
                 throw new Error(`there is no resource type ${token}; there are ${Object.keys(this.types).join(", ")}`);
             }
             try {
-                return await method(type, request, () => this.harbor(hungUp, request.getTimeout?.() ?? 0));
+                const limit = (request.getTimeout?.() ?? 0) * 1000;
+                return await within(limit, [this.cancelled.signal, hungUp], async (signal) =>
+                    method(type, request, () => this.harbor(signal)),
+                );
             } catch (error) {
                 const text = error instanceof Error ? error.message : String(error);
                 const about = `${PACKAGE}: ${type.title} ${name}: ${text}`;
@@ -176,13 +180,12 @@ export class ProviderServer {
         });
     }
 
-    private harbor(hungUp: AbortSignal, timeout: number): Harbor {
+    private harbor(signal: AbortSignal): Harbor {
         if (this.connection === undefined) {
             throw new Error("the provider has not been configured");
         }
         const { settings, agent } = this.connection;
-        const limit = timeout > 0 ? [AbortSignal.timeout(timeout * 1000)] : [];
-        return new Harbor(settings, agent, AbortSignal.any([this.cancelled.signal, hungUp, ...limit]));
+        return new Harbor(settings, agent, signal);
     }
 
     private secretsOf(type: AnyResource, request: object): string[] {

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { createServer, type Server } from "node:https";
 import type { AddressInfo } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
 import { after, afterEach, before, describe, it } from "mocha";
 import { connect, Harbor, HarborError, pauseBefore, type Connection } from "../../provider/client";
 import { selfSigned } from "../support/self-signed";
@@ -33,7 +34,11 @@ describe("provider client", function () {
     });
     afterEach(() => requests.splice(0));
 
-    function harbor(changed: Partial<Connection> = {}, signal = new AbortController().signal): Harbor {
+    function harbor(
+        changed: Partial<Connection> = {},
+        signal = new AbortController().signal,
+        deadline?: number,
+    ): Harbor {
         const connection = {
             url: `https://${NAME}`,
             address: `127.0.0.1:${port}`,
@@ -42,7 +47,7 @@ describe("provider client", function () {
             password: "Secret12345",
             ...changed,
         };
-        return new Harbor(connection, connect(connection), signal);
+        return new Harbor(connection, connect(connection), signal, deadline);
     }
 
     /** Answers with these, one after another, and then with the last. */
@@ -117,6 +122,22 @@ describe("provider client", function () {
         assert.match(requests.at(-1)?.url ?? "", /\?page=2&page_size=100$/);
     });
 
+    it("says when something else answers", async () => {
+        answers({ status: 200, body: "<html>Welcome</html>" });
+        await assert.rejects(
+            harbor().get("/projects"),
+            /what answers at https:\/\/registry\.provider\.test is no Harbor/,
+        );
+    });
+
+    it("takes a port of the address before one of the URL", async () => {
+        answers({ status: 200 });
+        await harbor({ url: `https://${NAME}:1` }).get("/health");
+        assert.equal(requests[0]?.headers.host, `${NAME}:1`);
+        await harbor({ url: `https://${NAME}:${port}`, address: "127.0.0.1" }).get("/health");
+        assert.equal(requests.length, 2);
+    });
+
     it("takes what is gone for deleted", async () => {
         answers({ status: 404, body: '{"errors":[{"message":"not found"}]}' });
         await harbor().delete("/robots/1");
@@ -173,6 +194,20 @@ describe("provider client", function () {
             };
             await assert.rejects(harbor({}, controller.signal).get("/projects"), { message: "cancelled" });
         }
+        await sleep(700);
+        assert.equal(requests.length, 2, "asked again although it was cancelled");
+        const nobody = harbor({ address: "127.0.0.1:1" }, AbortSignal.timeout(50));
+        await assert.rejects(nobody.get("/projects"), { message: "cancelled" });
+    });
+
+    it("gives up when time is up, and tells the last failure", async () => {
+        const signal = new AbortController().signal;
+        const nobody = harbor({ address: "127.0.0.1:1" }, signal, 700);
+        await assert.rejects(nobody.post("/projects", {}), /^Error: gave up on .* after 0\.7 s: .*ECONNREFUSED/);
+        answers({ status: 502 });
+        await assert.rejects(harbor({}, signal, 700).get("/projects"), /after 0\.7 s: the last answer was 502/);
+        answer = () => undefined;
+        await assert.rejects(harbor({}, signal, 300).get("/projects"), /after 0\.3 s: nothing came back/);
     });
 
     it("asks again for a login that Harbor may not have looked at", async () => {
