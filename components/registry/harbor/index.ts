@@ -55,7 +55,7 @@ function backupSecrets(
 /** A node that runs Harbor. */
 export class HarborNode extends pulumi.ComponentResource {
     /** Done when the node is healthy. */
-    readonly released: pulumi.Resource;
+    readonly released: pulumi.CustomResource;
 
     constructor(name: string, args: HarborNodeArgs, options?: pulumi.ComponentResourceOptions) {
         super("harborage:index:HarborNode", name, {}, options);
