@@ -217,8 +217,11 @@ describe("backup.sh", () => {
     withDatabase("restores into a database that belongs to a user without further rights", (postgres) =>
         withFolder((folder) => {
             prepare({ folder });
+            // What the dump has then is not the restoring user's.
+            postgres.sql("registry", "comment on schema public is 'ours'; create extension pg_stat_statements");
             const name = make(folder);
-            const before = content(postgres);
+            const rows = (text: string) => text.split("\n").filter((line) => !/^--|SCHEMA|EXTENSION|^$/.test(line));
+            const before = rows(content(postgres));
             postgres.sql("postgres", "drop database if exists other");
             postgres.sql("postgres", "drop role if exists harbor");
             postgres.sql("postgres", `create role harbor login password '${postgres.password.replaceAll("'", "''")}'`);
@@ -228,7 +231,7 @@ describe("backup.sh", () => {
                 const { status, stderr } = run(folder, "restore", join(folder, "backups", name));
                 assert.equal(status, 0, stderr);
             }
-            assert.equal(content(postgres, "other"), before);
+            assert.deepEqual(rows(content(postgres, "other")), before);
         }),
     );
 
@@ -258,6 +261,15 @@ describe("backup.sh", () => {
             const cut = run(folder, "restore", made);
             assert.equal(cut.status, 1);
             assert.match(cut.stderr, /the database was left as it was/);
+            assert.equal(content(postgres), before);
+
+            // Between two statements.
+            program(
+                folder,
+                "pg_restore",
+                `${postgres.programs}/pg_restore "$@" | sed '/^COPY public.project/,$d'; [[ $* == *--list* ]]`,
+            );
+            assert.equal(run(folder, "restore", made).status, 1);
             assert.equal(content(postgres), before);
         }),
     );
@@ -476,7 +488,9 @@ describe("backup.sh", () => {
 
     withDatabase("makes up for a missed backup, is unhealthy while backups fail, and tries again", (postgres) =>
         withFolderAsync(async (folder) => {
-            prepare({ folder, schedule: "* * * * *" });
+            // Due some minutes ago, and then tomorrow.
+            const due = new Date(Date.now() - 300_000);
+            prepare({ folder, schedule: `${due.getUTCMinutes()} ${due.getUTCHours()} * * *` });
             const old = "20200101T000000Z-v2.14.4";
             pretend(folder, [old]);
             postgres.sql("registry", "update schema_migrations set dirty = true");

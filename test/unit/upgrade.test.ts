@@ -322,6 +322,8 @@ describe("a release of Harbor that fails", () => {
             // The old version must not be started, whatever happens.
             writeFileSync(join(machine.folder, "fail"), ".");
             assert.equal(machine.hook("failed", release).status, 0);
+            writeFileSync(join(machine.folder, "bin/cat"), "#!/bin/sh\nexit 1\n", { mode: 0o755 });
+            assert.equal(machine.hook("failed", release).status, 0);
         }),
     );
 
@@ -489,6 +491,24 @@ describe("restore.sh", () => {
             assert.ok(!machine.has("harborage-restore"));
         });
     }
+
+    withRoot("puts back what was current when Harbor does not start with the restored database", (machine) => {
+        const old = machine.release("2.14.4");
+        machine.release("2.15.2");
+        current(machine, "2.15.2");
+        prepare(machine);
+        machine.record("2.15.2");
+        writeFileSync(join(machine.folder, "fail"), "up --detach --remove-orphans");
+        const { status, stderr } = machine.restore(old, name, "--yes");
+        assert.equal(status, 1);
+        assert.match(
+            stderr,
+            /Harbor 2\.14\.4 did not become healthy with the restored database\. The database of before is back/,
+        );
+        assert.equal(readlinkSync(join(machine.stack, "current")), "releases/2.15.2");
+        assert.equal(machine.read("harborage-version"), "2.15.2\n");
+        assert.deepEqual(databases(machine), ["pg15"]);
+    });
 
     withRoot("begins with the database of before when it is called again after it was cut off", (machine) => {
         const release = machine.release("2.15.2");
