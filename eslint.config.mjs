@@ -25,6 +25,14 @@ const rendererIsPure = forbid(
     ["@pulumi/**", ...nodeIo],
     "A renderer is a pure function from typed values to text: no Pulumi, no Node I/O.",
 );
+const providerStandsAlone = forbid(
+    ["**/components/**", "**/config/**", "**/toolchain/**", "**/test/**"],
+    "provider/ is a program of its own, which Pulumi's engine starts.",
+);
+const harborApiIsPulumiOnly = {
+    regex: "^(?!@pulumi/pulumi$|\\./)",
+    message: "components/harbor-api has the classes for provider/, and imports Pulumi alone.",
+};
 const noOperatingSystem = forbid(
     ["os", "node:os", "process", "node:process"],
     "Facts about this machine come from components/machines/local.ts.",
@@ -82,6 +90,11 @@ export default defineConfig(
         rules: { "no-restricted-properties": "off", "no-restricted-syntax": "off" },
     },
     { files: ["components/**/render*.ts"], rules: imports(rendererIsPure) },
+    { files: ["components/harbor-api/**/*.ts"], rules: imports(harborApiIsPulumiOnly) },
+    {
+        files: ["provider/**/*.ts"],
+        rules: imports(providerStandsAlone, forbid(resourcePackages, "provider/ makes resources and uses none.")),
+    },
     { files: ["config/**/*.ts"], rules: imports(configIsPure, configHasNoSdk, noOperatingSystem) },
     {
         files: ["config/load.ts", "config/outputs.ts"],

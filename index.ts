@@ -1,12 +1,11 @@
 import { Certificates } from "./components/certificates";
 import { LoadBalancer } from "./components/load-balancer";
-import { createMachines, machineNamed, nodeAddress } from "./components/machines";
+import { createMachines, machineNamed } from "./components/machines";
 import { stackOutputs } from "./components/outputs";
-import { Credentials, DistributionNode } from "./components/registry/distribution";
+import { createRegistry, createSettings } from "./components/registry";
 import { loadStack } from "./config/load";
 
 const { plan, secret } = loadStack();
-const { stack, registry } = plan;
 
 const machines = createMachines(plan, secret);
 const balancerMachine = machineNamed(machines, plan.loadBalancer.machine);
@@ -17,26 +16,20 @@ const certificates = new Certificates("certificates", {
     machineNames: [balancerMachine.hostname, balancerMachine.address],
 });
 
-const credentials = new Credentials("registry", { registry, secret });
-const nodes = plan.nodes.map((node) => {
-    const machine = machineNamed(machines, node.machine);
-    const address = nodeAddress(node, machine);
-    return {
-        upstream: address.apply((host) => ({ address: host, port: node.port })),
-        component: new DistributionNode(node.name, { stack, registry, node, machine, address, credentials }),
-    };
-});
+const registry = createRegistry(plan, machines, secret);
 
-new LoadBalancer(
+const balancer = new LoadBalancer(
     "load-balancer",
     {
-        stack,
+        stack: plan.stack,
         plan: plan.loadBalancer,
         machine: balancerMachine,
         certificates,
-        upstreams: nodes.map(({ upstream }) => upstream),
+        upstreams: registry.nodes.map(({ upstream }) => upstream),
     },
-    { dependsOn: nodes.map(({ component }) => component.released) },
+    { dependsOn: registry.nodes.map(({ released }) => released) },
 );
 
-export = stackOutputs({ plan, machines, certificates, credentials });
+createSettings({ plan, registry, balancer, balancerMachine, certificates });
+
+export = stackOutputs({ plan, machines, certificates, registry });

@@ -1,6 +1,17 @@
 import { z } from "zod";
-import type { ScheduleTimes } from "./plan";
-import { cronSchedule, flag, httpUrl, integer, machineDirectory, object, secretName, text, variants } from "./fields";
+import {
+    certificatePem,
+    cronSchedule,
+    flag,
+    httpUrl,
+    integer,
+    machineDirectory,
+    object,
+    secretName,
+    text,
+    variants,
+} from "./fields";
+import type { ScheduleTimes } from "./schedule";
 
 /** The part of the stack file's schema that says when a Harbor node is backed up, and where to. */
 
@@ -10,7 +21,7 @@ const pathDestination = object(
         path: machineDirectory
             .optional()
             .describe(
-                "A folder on the node's machine, such as where a network file system is mounted. A folder with the node's name is made in it. Default: `data/backups` in the machine's directory.",
+                "A folder on the node's machine, such as where a network file system is mounted. A folder with the node's name is made in it. Default: `backups` beside Harbor's data.",
             ),
     },
     "{kind: path, path: /mnt/backups}",
@@ -38,11 +49,7 @@ const s3Destination = object(
             .describe("The server, where it is not Amazon's."),
         accessKey: secretName.describe("The name of the secret that holds the access key's id."),
         secretKey: secretName.describe("The name of the secret that holds the secret access key."),
-        caCertificate: text(
-            /^-----BEGIN CERTIFICATE-----\n[^]+-----END CERTIFICATE-----\s*$/,
-            "a certificate in PEM",
-            "-----BEGIN CERTIFICATE----- …",
-        )
+        caCertificate: certificatePem
             .optional()
             .describe("The CA of the server's certificate, where the world does not know it."),
     },
@@ -103,13 +110,18 @@ export interface S3Plan {
 /**
  * @param times `config.schedule`, spelled out
  * @param node the node's name: two nodes may be backed up to the same place
- * @param directory the directory of the node's machine
+ * @param dataDirectory where the node keeps its data
  */
-export function planBackup(config: BackupConfig, times: ScheduleTimes, node: string, directory: string): BackupPlan {
+export function planBackup(
+    config: BackupConfig,
+    times: ScheduleTimes,
+    node: string,
+    dataDirectory: string,
+): BackupPlan {
     const { enabled, keep, destination } = config;
     const common = { enabled, keep, times };
     if (destination.kind === "path") {
-        const folder = destination.path === undefined ? `${directory}/data/backups` : `${destination.path}/${node}`;
+        const folder = destination.path === undefined ? `${dataDirectory}/backups` : `${destination.path}/${node}`;
         return { ...common, folder };
     }
     const { bucket, region, prefix, accessKey, secretKey, caCertificate } = destination;
@@ -122,5 +134,5 @@ export function planBackup(config: BackupConfig, times: ScheduleTimes, node: str
         secretKey,
         ...(caCertificate === undefined ? {} : { caCertificate }),
     };
-    return { ...common, folder: `${directory}/data/backups`, s3 };
+    return { ...common, folder: `${dataDirectory}/backups`, s3 };
 }

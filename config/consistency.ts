@@ -1,4 +1,5 @@
 import { isIPv4 } from "node:net";
+import { harborLogPort } from "./harbor";
 
 /** What is wrong with a stack file although each key by itself is right. */
 export interface Contradiction {
@@ -27,7 +28,7 @@ function entriesAt(root: unknown, path: readonly PropertyKey[]): [string, unknow
  * the schema finds by itself is not said again here.
  */
 export function contradictions(file: unknown): Contradiction[] {
-    return [roles, ports, sshPorts, reach, openstack, login, kept].flatMap((check) => check(file));
+    return [roles, ports, sshPorts, reach, openstack, login, kept, engine, harbor].flatMap((check) => check(file));
 }
 
 const kindOf = (file: unknown, machine: unknown) => valueAt(file, ["machines", machine as PropertyKey, "kind"]);
@@ -201,4 +202,68 @@ function isInRange(address: string, range: string): boolean {
     const block = (each: string) =>
         Math.floor(each.split(".").reduce((sum, part) => sum * 256 + Number(part), 0) / size);
     return !isIPv4(address) || !isIPv4(network) || block(address) === block(network);
+}
+
+/** What the engine CNCF Distribution has no use for. */
+function engine(file: unknown): Contradiction[] {
+    if (valueAt(file, ["registry", "engine"]) !== "distribution") {
+        return [];
+    }
+    return (["objects", "database", "cache", "jobLogs"] as const)
+        .filter((part) => ["volume", "external"].includes(valueAt(file, ["storage", part, "kind"]) as string))
+        .map((part) => ({
+            path: ["storage", part, "kind"],
+            message: "is for engine harbor; expected node with engine distribution",
+        }));
+}
+
+function harbor(file: unknown): Contradiction[] {
+    if (valueAt(file, ["registry", "engine"]) !== "harbor") {
+        return [];
+    }
+    const mistakes: Contradiction[] = [];
+    const node = valueAt(file, ["topology", "node"]);
+    const together = node === valueAt(file, ["topology", "loadBalancer"]);
+    const taken: [unknown, string][] = [
+        [harborLogPort, "Harbor's log service"],
+        ...(together
+            ? ([
+                  [valueAt(file, ["loadBalancer", "httpsPort"]), "the load balancer"],
+                  [valueAt(file, ["loadBalancer", "httpPort"]), "the load balancer"],
+              ] satisfies [unknown, string][])
+            : []),
+    ];
+    const metrics = valueAt(file, ["registry", "metrics", "enabled"]) === true;
+    const ports: (readonly [PropertyKey[], unknown, [unknown, string][], number])[] = [
+        // The load balancer's ports have their own check.
+        [["registry", "port"], valueAt(file, ["registry", "port"]), taken.slice(0, 1), 8080],
+        ...(metrics
+            ? ([
+                  [
+                      ["registry", "metrics", "port"],
+                      valueAt(file, ["registry", "metrics", "port"]),
+                      [...taken, [valueAt(file, ["registry", "port"]), "Harbor itself"]],
+                      9090,
+                  ],
+              ] satisfies [PropertyKey[], unknown, [unknown, string][], number][])
+            : []),
+    ];
+    for (const [path, port, others, example] of ports) {
+        const holder = others.find(([other]) => other !== undefined && other === port)?.[1];
+        if (holder !== undefined) {
+            mistakes.push({
+                path,
+                message: `expected another port than that of ${holder}, for example ${String(example)}`,
+            });
+        }
+    }
+    if (
+        valueAt(file, ["storage", "cache", "kind"]) === "external" &&
+        valueAt(file, ["storage", "cache", "tls"]) !== true
+    ) {
+        if (valueAt(file, ["storage", "cache", "caCertificate"]) !== undefined) {
+            mistakes.push({ path: ["storage", "cache", "caCertificate"], message: "has no effect without tls: true" });
+        }
+    }
+    return mistakes;
 }

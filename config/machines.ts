@@ -22,8 +22,10 @@ const generation = integer(1, 1_000_000, "a number", 2)
     .describe("Raise it to set the machine up again from nothing; data is kept.");
 
 const minimumFreeDiskGiB = integer(1, 100_000, "GiB", 5)
-    .default(5)
-    .describe("`up` refuses to start with less free disk, where the data and where Docker's images are kept.");
+    .optional()
+    .describe(
+        "`up` refuses to start on a machine with less free disk, where the data and where Docker's images are kept; where the stack runs already, 5 are enough. Default: 5; 40 for a node with Harbor.",
+    );
 
 const localMachine = object(
     {

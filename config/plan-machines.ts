@@ -1,11 +1,68 @@
 import type { ExistingConfig, OpenstackMachineConfig } from "./machines";
-import type { CloudPlan, OpenstackMachinePlan, PlacePlan, SecurityRule, SshPlan } from "./plan";
+import type { CloudPlan, MachineRequirements, OpenstackMachinePlan, PlacePlan, SecurityRule, SshPlan } from "./plan";
 import type { StackConfig } from "./schema";
 
 /** The part of the plan that is about machines: which they are, how they are reached, and what may reach them. */
 
-/** What the engine needs: CNCF Distribution's own memory stays below 200 MiB; the rest is the system and Docker. */
-const minimumFor = { distribution: { cpus: 1, memoryMiB: 512 } } as const;
+type Requirements = Omit<MachineRequirements, "resolves"> & {
+    /** Whether clients' name for the registry must have an address on the machine. */
+    readonly resolvesPublicName: boolean;
+};
+
+/** For nginx or CNCF Distribution: their own memory stays below 200 MiB; the rest is the system and Docker. */
+const leastRequirements: Requirements = {
+    cpus: 1,
+    memoryMiB: 512,
+    freeDiskGiB: 5,
+    dockerVersion: "20.10",
+    composeVersion: "2.17",
+    root: false,
+    clock: false,
+    resolvesPublicName: false,
+    containerNames: [],
+};
+
+/** What a node needs, by the registry engine. */
+const nodeRequirements: Readonly<Record<"distribution" | "harbor", Requirements>> = {
+    distribution: leastRequirements,
+    // goharbor.io/docs, "Harbor Installation Prerequisites": 2 CPUs, 4 GiB, of which the kernel keeps some, 40 GB. Its
+    // files belong to several users, its tokens are refused where clocks differ by a minute, and its compose file names
+    // containers (make/photon/prepare/templates/docker_compose). `!override` in a compose file is there since 2.24.4.
+    harbor: {
+        cpus: 2,
+        memoryMiB: 3700,
+        freeDiskGiB: 40,
+        dockerVersion: "20.10.10",
+        composeVersion: "2.24.4",
+        root: true,
+        clock: true,
+        resolvesPublicName: true,
+        containerNames: ["harbor-log", "registry", "registryctl", "harbor-db", "harbor-core", "harbor-portal"].concat([
+            "harbor-jobservice",
+            "redis",
+            "nginx",
+            "trivy-adapter",
+            "harbor-exporter",
+        ]),
+    },
+};
+
+/**
+ * What a machine must be and have.
+ *
+ * @param name one of the stack file's machines
+ */
+export function requirementsFor(config: StackConfig, name: string): MachineRequirements {
+    const machine = config.machines[name];
+    const isNode = config.topology.node === name;
+    const { resolvesPublicName, ...fixed } = isNode ? nodeRequirements[config.registry.engine] : leastRequirements;
+    return {
+        ...fixed,
+        freeDiskGiB: machine?.minimumFreeDiskGiB ?? fixed.freeDiskGiB,
+        // The address of a VM may be made by the same `up` that looks at it.
+        ...(resolvesPublicName && machine?.kind !== "openstack" ? { resolves: config.publicName } : {}),
+    };
+}
 
 /** Leaves out what is not there, so that plans are compared and shown without it. */
 function present<T extends object>(value: T): { [Key in keyof T]: Exclude<T[Key], undefined> } {
@@ -30,7 +87,7 @@ export function planPlace(config: StackConfig, name: string): PlacePlan {
                 ...(machine.dataDevice === undefined ? {} : { dataDevice: machine.dataDevice }),
             };
         case "openstack":
-            return planVm(config, machine);
+            return planVm(config, machine, requirementsFor(config, name));
         default:
             return { kind: "local" };
     }
@@ -47,14 +104,18 @@ function planSsh(ssh: Pick<ExistingConfig, "address" | "port" | "user" | "hostKe
     };
 }
 
-function planVm(config: StackConfig, machine: OpenstackMachineConfig): OpenstackMachinePlan {
+function planVm(
+    config: StackConfig,
+    machine: OpenstackMachineConfig,
+    { cpus, memoryMiB }: MachineRequirements,
+): OpenstackMachinePlan {
     const { image, flavor, user, floatingIp, address, availabilityZone, bootVolume, dataVolume, metadata } = machine;
     const jump = machine.floatingIp ? undefined : jumpMachine(config);
     return {
         kind: "openstack",
         image,
         flavor,
-        minimum: minimumFor[config.registry.engine],
+        minimum: { cpus, memoryMiB },
         user,
         floatingIp,
         metadata,
@@ -110,5 +171,13 @@ function securityRules(config: StackConfig): SecurityRule[] {
         from: fromBalancer,
         why: "requests that the load balancer passes on",
     };
-    return [...doors, ...ssh, ...throughBalancer, requests];
+    const metrics =
+        config.registry.engine === "harbor" && config.registry.metrics.enabled ? config.registry.metrics : undefined;
+    const scrapes = (metrics?.cidrs ?? []).map((cidr): SecurityRule => ({
+        role: "node",
+        port: metrics?.port ?? 0,
+        from: { cidr },
+        why: "metrics",
+    }));
+    return [...doors, ...ssh, ...throughBalancer, requests, ...scrapes];
 }

@@ -1,8 +1,12 @@
-import { CronExpressionParser } from "cron-parser";
+import { planBackup, type BackupPlan } from "./backup";
 import type { BaselineConfig, SourceFile } from "./baseline";
-import { planCloud, planPlace } from "./plan-machines";
+import { harborLogPort, type HarborConfig } from "./harbor";
+import { planCloud, planPlace, requirementsFor } from "./plan-machines";
 import type { OpenstackConfig } from "./openstack";
+import { planRegistry } from "./plan-registry";
+import { scheduleTimes, type ScheduleTimes } from "./schedule";
 import type { CertificateConfig, GarbageCollectionConfig, StackConfig, UserConfig } from "./schema";
+import type { StorageConfig } from "./storage";
 
 /** Everything that is decided before any resource is declared. Components add nothing to it. */
 export interface Plan {
@@ -34,14 +38,40 @@ export interface MachinePlan {
     readonly directory: string;
     /** A higher one sets the machine up again from nothing. */
     readonly generation: number;
-    readonly minimumFreeDiskGiB: number;
-    /** The TCP ports that this stack needs free, or holds. */
+    readonly requirements: MachineRequirements;
+    /**
+     * The TCP ports that this stack needs free, or holds. The purpose is the setting that chooses the port, for example
+     * `registry.port`; where none does, what needs it, for example `Harbor's log service`.
+     */
     readonly ports: readonly { readonly port: number; readonly purpose: string }[];
     /** The compose projects that run here. */
     readonly projects: readonly string[];
     readonly images: ImagesPlan;
+    /** What is unpacked here, its images loaded. */
+    readonly installer?: InstallerPlan;
     /** Which machine it is, and how it is reached. */
     readonly place: PlacePlan;
+}
+
+/** What a machine must be and have for what runs on it: looked at before anything is changed there. */
+export interface MachineRequirements {
+    readonly cpus: number;
+    /** What the kernel leaves of it to programs. */
+    readonly memoryMiB: number;
+    /** Where the data is kept, and where Docker's images are. */
+    readonly freeDiskGiB: number;
+    /** Of Docker Engine, or newer. */
+    readonly dockerVersion: string;
+    /** Of the compose plugin, or newer. */
+    readonly composeVersion: string;
+    /** Whether scripts must run as root. */
+    readonly root: boolean;
+    /** Whether the clock must be right. */
+    readonly clock: boolean;
+    /** A name that must have an address on the machine; absent where none must. */
+    readonly resolves?: string;
+    /** Names that no other containers may have. */
+    readonly containerNames: readonly string[];
 }
 
 export type PlacePlan = LocalPlan | ExistingPlan | OpenstackMachinePlan;
@@ -78,7 +108,7 @@ export interface OpenstackMachinePlan {
     readonly image: string;
     readonly flavor: string;
     /** What the flavor must have at least. */
-    readonly minimum: { readonly cpus: number; readonly memoryMiB: number };
+    readonly minimum: Pick<MachineRequirements, "cpus" | "memoryMiB">;
     readonly user: string;
     readonly floatingIp: boolean;
     /** The machine that SSH goes through, by name; absent where it is reached directly. */
@@ -127,7 +157,16 @@ export interface CertificatePlan extends CertificateConfig {
     readonly names: readonly string[];
 }
 
-export interface RegistryPlan {
+/** Harbor's own installer. */
+export interface InstallerPlan {
+    readonly version: string;
+    readonly file: SourceFile;
+}
+
+export type RegistryPlan = DistributionPlan | HarborPlan;
+
+export interface DistributionPlan {
+    readonly engine: "distribution";
     readonly image: string;
     /** The first one is the administrator. */
     readonly users: readonly [UserConfig, ...UserConfig[]];
@@ -140,15 +179,34 @@ export interface GarbageCollectionPlan extends Omit<GarbageCollectionConfig, "sc
     readonly times: ScheduleTimes;
 }
 
-/** Each field of a cron line as the numbers that it stands for; Sunday is 0. */
-export interface ScheduleTimes {
-    readonly minutes: readonly number[];
-    readonly hours: readonly number[];
-    readonly days: readonly number[];
-    readonly months: readonly number[];
-    readonly weekdays: readonly number[];
-    /** crontab(5): when neither days nor weekdays start with `*`, either one is enough; else both must match. */
-    readonly eitherDay: boolean;
+export interface HarborPlan {
+    readonly engine: "harbor";
+    readonly publicName: string;
+    /** The URL that clients use; tokens name it. */
+    readonly publicUrl: string;
+    readonly config: HarborConfig;
+    readonly storage: HarborStorage;
+    /** When Harbor does what by itself, as five fields of cron; absent where it does not. */
+    readonly schedules: {
+        readonly garbageCollection?: string;
+        readonly scan?: string;
+        readonly auditLog?: string;
+    };
+}
+
+/** Where Harbor keeps its state, with the names of the volumes that it is on. */
+export type HarborStorage = {
+    readonly [Part in keyof StorageConfig]:
+        | Exclude<StorageConfig[Part], { kind: "volume" }>
+        | Extract<NamedVolume, { kind: Extract<StorageConfig[Part], { kind: "volume" }>["kind"] }>;
+};
+
+/** A named volume of Docker. */
+export interface NamedVolume {
+    readonly kind: "volume";
+    readonly name: string;
+    readonly driver: string;
+    readonly options: Readonly<Record<string, string>>;
 }
 
 export interface NodePlan {
@@ -167,6 +225,8 @@ export interface NodePlan {
     readonly isInternal: boolean;
     /** The image of the node's own nginx, where the load balancer is on another machine: it refuses pushes while garbage is collected. */
     readonly gateImage?: string;
+    /** When Harbor is backed up, and where to; absent with another engine. */
+    readonly backup?: BackupPlan;
 }
 
 export interface LoadBalancerPlan {
@@ -189,28 +249,9 @@ export const defaultImages = {
     nginx: "docker.io/library/nginx:1.30.1@sha256:842a3f99afd73859b5c647f8be6f0000849be286674e30d9dbcf7a6902a69487",
 } as const;
 
-/** Spells out a cron line, so that a shell script on a machine compares numbers instead of parsing cron. */
-export function scheduleTimes(schedule: string): ScheduleTimes {
-    const { minute, hour, dayOfMonth, month, dayOfWeek } = CronExpressionParser.parse(schedule).fields;
-    const [, , dayField = "", , weekdayField = ""] = schedule.split(/ +/);
-    const weekdays = [...new Set(dayOfWeek.values.map((day) => Number(day) % 7))].sort((a, b) => a - b);
-    return {
-        minutes: minute.values.map(Number),
-        hours: hour.values.map(Number),
-        days: dayOfMonth.values.map(Number),
-        months: month.values.map(Number),
-        weekdays,
-        eitherDay: !dayField.startsWith("*") && !weekdayField.startsWith("*"),
-    };
-}
-
 /** What runs where, for a stack file: a pure function. */
 export function makePlan(stack: string, config: StackConfig): Plan {
     const { topology, registry, loadBalancer, storage, images } = config;
-    const [administrator, ...otherUsers] = registry.users;
-    if (administrator === undefined) {
-        throw new Error("a registry without a user; the schema refuses such stack files");
-    }
     const project = (role: string) => `harborage-${stack}-${role}`;
     const image = {
         registry: images.registry ?? defaultImages.registry,
@@ -219,16 +260,27 @@ export function makePlan(stack: string, config: StackConfig): Plan {
     const directoryOf = (name: string) => config.machines[name]?.directory ?? `~/.local/share/harborage/${stack}`;
     const together = topology.node === topology.loadBalancer;
 
+    const dataDirectory = `${directoryOf(topology.node)}/data/registry`;
     const node: NodePlan = {
         name: topology.node,
         machine: topology.node,
         role: "active",
         project: project("registry"),
         port: registry.port,
-        dataDirectory: `${directoryOf(topology.node)}/data/registry`,
-        deleteData: storage.objects.deleteData,
+        dataDirectory,
+        deleteData: storage.objects.kind === "node" && storage.objects.deleteData,
         isInternal: together,
-        ...(together ? {} : { gateImage: image.nginx }),
+        ...(together || registry.engine === "harbor" ? {} : { gateImage: image.nginx }),
+        ...(registry.engine === "harbor"
+            ? {
+                  backup: planBackup(
+                      registry.backup,
+                      scheduleTimes(registry.backup.schedule),
+                      topology.node,
+                      dataDirectory,
+                  ),
+              }
+            : {}),
     };
     const balancer: LoadBalancerPlan = {
         machine: topology.loadBalancer,
@@ -244,7 +296,7 @@ export function makePlan(stack: string, config: StackConfig): Plan {
         const isNode = node.machine === name;
         const isBalancer = balancer.machine === name;
         const references = [
-            ...(isNode ? [image.registry] : []),
+            ...(isNode && registry.engine === "distribution" ? [image.registry] : []),
             ...(isBalancer || (isNode && node.gateImage !== undefined) ? [image.nginx] : []),
         ];
         return {
@@ -252,11 +304,11 @@ export function makePlan(stack: string, config: StackConfig): Plan {
             roles: [...(isNode ? ["node" as const] : []), ...(isBalancer ? ["load-balancer" as const] : [])],
             directory: directoryOf(name),
             generation: machine.generation,
-            minimumFreeDiskGiB: machine.minimumFreeDiskGiB,
+            requirements: requirementsFor(config, name),
             ports: [
                 ...(isBalancer ? [{ port: balancer.httpsPort, purpose: "loadBalancer.httpsPort" }] : []),
                 ...(isBalancer ? [{ port: balancer.httpPort, purpose: "loadBalancer.httpPort" }] : []),
-                ...(isNode ? [{ port: node.port, purpose: "registry.port" }] : []),
+                ...(isNode ? nodePorts(registry) : []),
             ],
             projects: [...(isNode ? [node.project] : []), ...(isBalancer ? [balancer.project] : [])],
             // A machine that needs none is sent none.
@@ -264,18 +316,21 @@ export function makePlan(stack: string, config: StackConfig): Plan {
                 references,
                 ...(images.bundle === undefined || references.length === 0 ? {} : { bundle: images.bundle }),
             },
+            ...(isNode && registry.engine === "harbor"
+                ? { installer: { version: registry.version, file: registry.installer } }
+                : {}),
             place: planPlace(config, name),
         };
     });
 
     const registryHost =
         balancer.httpsPort === 443 ? config.publicName : `${config.publicName}:${String(balancer.httpsPort)}`;
-    const { schedule, ...collection } = registry.garbageCollection;
+    const registryUrl = `https://${registryHost}`;
     return {
         stack,
         publicName: config.publicName,
         registryHost,
-        registryUrl: `https://${registryHost}`,
+        registryUrl,
         machines,
         ...planCloud(config),
         baseline: config.baseline,
@@ -283,13 +338,22 @@ export function makePlan(stack: string, config: StackConfig): Plan {
             ...config.certificate,
             names: [...new Set([config.publicName, ...config.additionalNames])],
         },
-        registry: {
-            image: image.registry,
-            users: [administrator, ...otherUsers],
-            logLevel: registry.logLevel,
-            garbageCollection: { ...collection, times: scheduleTimes(schedule) },
-        },
+        registry: planRegistry(config, { stack, registryUrl, image: image.registry }),
         nodes: [node],
         loadBalancer: balancer,
     };
+}
+
+/** The ports of a node, with the setting that each comes from. */
+function nodePorts(registry: StackConfig["registry"]): MachinePlan["ports"] {
+    const own = { port: registry.port, purpose: "registry.port" };
+    if (registry.engine === "distribution") {
+        return [own];
+    }
+    const { metrics } = registry;
+    return [
+        own,
+        { port: harborLogPort, purpose: "Harbor's log service, which always has this one" },
+        ...(metrics.enabled ? [{ port: metrics.port, purpose: "registry.metrics.port" }] : []),
+    ];
 }

@@ -18,8 +18,10 @@ import {
     text,
     variants,
 } from "./fields";
+import { harborRegistry } from "./harbor";
 import { machine } from "./machines";
 import { openstack } from "./openstack";
+import { storage } from "./storage";
 
 /**
  * The schema of the stack file: the one place that says what a user may write. Types, the JSON Schema for editors and
@@ -133,16 +135,6 @@ const ownCaCertificate = object(
     })
     .describe("A CA of the stack's own signs the server certificate; clients must trust it.");
 
-const nodeObjects = object(
-    {
-        kind: z.literal("node"),
-        deleteData: flag()
-            .default(false)
-            .describe("Whether `destroy` deletes the images that were pushed. Apply it with `up` before `destroy`."),
-    },
-    "{kind: node}",
-).describe("In the machine's directory on the node.");
-
 const images = object(
     {
         registry: imageReference(exampleImage("registry:3.1.2"))
@@ -208,19 +200,13 @@ export const stackSchema = object(
             ["single"],
             "{kind: single, node: box, loadBalancer: box}",
         ).describe("Which machine runs what."),
-        registry: variants("engine", [distributionRegistry], ["distribution"], "{engine: distribution}").describe(
-            "The registry engine.",
-        ),
-        storage: object(
-            {
-                objects: variants("kind", [nodeObjects], ["node"], "{kind: node}")
-                    .prefault({ kind: "node" })
-                    .describe("Where the pushed images are kept."),
-            },
-            "{objects: {kind: node}}",
-        )
-            .prefault({})
-            .describe("Where state is kept."),
+        registry: variants(
+            "engine",
+            [distributionRegistry, harborRegistry],
+            ["distribution", "harbor"],
+            "{engine: distribution}",
+        ).describe("The registry engine."),
+        storage: storage.prefault({}).describe("Where state is kept."),
         loadBalancer: variants("mode", [httpLoadBalancer], ["http"], "{mode: http}")
             .prefault({ mode: "http" })
             .describe("nginx, the only door to the registry."),
@@ -242,6 +228,7 @@ export const stackSchema = object(
 /** What a stack file says, with every default filled in. Secrets are in it by name only. */
 export type StackConfig = z.output<typeof stackSchema>;
 export type RegistryConfig = StackConfig["registry"];
-export type UserConfig = RegistryConfig["users"][number];
-export type GarbageCollectionConfig = RegistryConfig["garbageCollection"];
+export type DistributionConfig = Extract<RegistryConfig, { engine: "distribution" }>;
+export type UserConfig = DistributionConfig["users"][number];
+export type GarbageCollectionConfig = DistributionConfig["garbageCollection"];
 export type CertificateConfig = StackConfig["certificate"];

@@ -43,9 +43,43 @@ function isEncrypted(key: string): boolean {
     );
 }
 
+const oneWord = (value: string) =>
+    /^[^\s"\\]+$/.test(value) ? undefined : "expected one word without quotes and line ends";
+
 const notEmpty = (value: string) => (value === "" ? "is empty; expected the secret itself" : undefined);
 
+/** Harbor writes such a secret into URLs and files as it is (make/photon/prepare/templates of its sources). */
+const plainWord = (value: string) =>
+    /^[A-Za-z0-9]+$/.test(value) ? undefined : "expected letters and digits only: Harbor does not escape it";
+
+function secretKeyMistake(value: string): string | undefined {
+    return /^[A-Za-z0-9]{16}$/.test(value)
+        ? undefined
+        : `has ${String(value.length)} characters; expected exactly 16 letters and digits, without a line end`;
+}
+
+/** Harbor's own rule (src/lib/... isValidPassword) and its example, which everybody knows. */
+function adminPasswordMistake(value: string): string | undefined {
+    if (value === "Harbor12345") {
+        return "is the password of Harbor's documentation; expected one of your own";
+    }
+    return value.length >= 8 && value.length <= 128 && /[A-Z]/.test(value) && /[a-z]/.test(value) && /\d/.test(value)
+        ? undefined
+        : "expected 8 to 128 characters, with an upper-case letter, a lower-case letter and a digit: Harbor refuses others";
+}
+
 const places: readonly Place[] = [
+    { path: ["registry", "adminPassword"], example: "adminPassword", mistake: adminPasswordMistake },
+    { path: ["registry", "secrets", "secretKey"], example: "harborSecretKey", mistake: secretKeyMistake },
+    { path: ["registry", "secrets", "databasePassword"], example: "databasePassword", mistake: plainWord },
+    { path: ["registry", "backup", "destination", "accessKey"], example: "backupKey", mistake: oneWord },
+    { path: ["registry", "backup", "destination", "secretKey"], example: "backupSecret", mistake: oneWord },
+    { path: ["registry", "trivy", "githubToken"], example: "githubToken", mistake: notEmpty },
+    { path: ["registry", "trace", "exporter", "password"], example: "jaegerPassword", mistake: plainWord },
+    { path: ["storage", "objects", "accessKey"], example: "s3AccessKey", mistake: oneWord },
+    { path: ["storage", "objects", "secretKey"], example: "s3SecretKey", mistake: oneWord },
+    { path: ["storage", "database", "password"], example: "databasePassword", mistake: plainWord },
+    { path: ["storage", "cache", "password"], example: "redisPassword", mistake: plainWord },
     { path: ["registry", "users", "*", "password"], example: "ciPassword", mistake: passwordMistake },
     { path: ["machines", "*", "privateKey"], example: "sshKey", mistake: privateKeyMistake },
     { path: ["machines", "*", "bastion", "privateKey"], example: "bastionKey", mistake: privateKeyMistake },

@@ -27,9 +27,12 @@ export interface ComposeStackArgs {
     readonly secretFiles: Readonly<Record<`${"root" | "service"}/${string}`, pulumi.Input<string>>>;
     /** The folder with the project's data, and whether it goes when the stack goes. */
     readonly data?: { readonly directory: string; readonly deleteData: boolean };
-    /** Seconds until the services must be healthy. Default: 180. */
-    readonly waitSeconds?: number;
+    /** Whether the services' own checks in Docker count, or the `health` hook alone. Default: services. */
+    readonly health?: "services" | "hook";
 }
+
+/** How long services may take until they are healthy. */
+const secondsToHealth = "180";
 
 const script = (file: string) => join(__dirname, "scripts", file);
 
@@ -40,7 +43,7 @@ const script = (file: string) => join(__dirname, "scripts", file);
  */
 export class ComposeStack extends pulumi.ComponentResource {
     /** Done when the project is healthy. */
-    readonly released: pulumi.Resource;
+    readonly released: pulumi.CustomResource;
 
     constructor(name: string, args: ComposeStackArgs, options?: pulumi.ComponentResourceOptions) {
         super("harborage:index:ComposeStack", name, {}, options);
@@ -84,7 +87,12 @@ export class ComposeStack extends pulumi.ComponentResource {
         this.released = runScript(
             `${name}-release`,
             host,
-            { script: script("release.sh"), args: [...place, project, hash, String(args.waitSeconds ?? 180)], data: secrets, triggers },
+            {
+                script: script("release.sh"),
+                args: [...place, project, hash, args.health === "hook" ? "0" : secondsToHealth],
+                data: secrets,
+                triggers,
+            },
             { parent: this, dependsOn: files },
         );
         this.registerOutputs({ project });

@@ -7,6 +7,8 @@ import { ComposeStack } from "../compose-stack";
 import type { Machine } from "../machines";
 import { renderCompose, renderNginx, type Upstream } from "./render";
 
+export type { Upstream } from "./render";
+
 export interface LoadBalancerArgs {
     readonly stack: string;
     readonly plan: LoadBalancerPlan;
@@ -25,7 +27,7 @@ function hook(name: string, variables: Readonly<Record<string, string>>): string
 /** nginx in front of the nodes: the only door to the registry. */
 export class LoadBalancer extends pulumi.ComponentResource {
     /** Done when it answers for the nodes. */
-    readonly released: pulumi.Resource;
+    readonly released: pulumi.CustomResource;
 
     constructor(name: string, args: LoadBalancerArgs, options?: pulumi.ComponentResourceOptions) {
         super("harborage:index:LoadBalancer", name, {}, options);

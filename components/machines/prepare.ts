@@ -3,7 +3,7 @@ import { remote } from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
 import * as random from "@pulumi/random";
 import type { BaselineConfig, SourceFile } from "../../config/baseline";
-import type { MachinePlan } from "../../config/plan";
+import type { MachinePlan, MachineRequirements } from "../../config/plan";
 import type { Host, Prepared } from "./machine";
 import { renderBaseline } from "./render-baseline";
 import { runScript } from "./run";
@@ -40,8 +40,11 @@ export function prepareMachine(parent: pulumi.Resource, args: PrepareArgs): Prep
     const claim = new random.RandomId(`${name}-claim`, { byteLength: 8 }, { parent }).hex;
     const id = pulumi.interpolate`${claim}-${args.instance}`;
     const triggers = [id];
+    const { requirements } = plan;
     const { references, bundle } = plan.images;
-    const files = system === undefined ? [] : sentFiles(system.baseline, bundle);
+    const { installer } = plan;
+    const files = filesHere(system?.baseline, bundle, installer?.file);
+    const checks = files.map((file) => () => checkFile(file));
 
     const preflight = runScript(
         `${name}-preflight`,
@@ -51,13 +54,15 @@ export function prepareMachine(parent: pulumi.Resource, args: PrepareArgs): Prep
             args: [
                 directory,
                 claim,
-                String(plan.minimumFreeDiskGiB),
                 stack,
                 pulumi.interpolate`${system === undefined ? "this-machine" : "system"}=${id}`,
                 ...plan.ports.map(({ port, purpose }) => `${String(port)}=${purpose}`),
+                ...requirementWords(requirements, system?.baseline),
+                // Another file is looked at, and the machine with it, before anything is done for it.
+                ...files.map(({ sha256 }) => `file=${sha256}`),
             ],
         },
-        { parent },
+        { parent, ...(files.length === 0 ? {} : { hooks: { beforeCreate: checks, beforeUpdate: checks } }) },
     );
     const sent = files.length === 0 ? [] : sendFiles(parent, { ...args, id, files, after: preflight });
     const mounted =
@@ -82,7 +87,11 @@ export function prepareMachine(parent: pulumi.Resource, args: PrepareArgs): Prep
     const ready = runScript(
         `${name}-baseline`,
         host,
-        { script: script("baseline.sh"), args: [directory, id], triggers },
+        {
+            script: script("baseline.sh"),
+            args: [directory, id, requirements.dockerVersion, requirements.composeVersion],
+            triggers,
+        },
         { parent, dependsOn: mounted },
     );
     const imagesReady = runScript(
@@ -101,15 +110,61 @@ export function prepareMachine(parent: pulumi.Resource, args: PrepareArgs): Prep
         },
         { parent, dependsOn: ready },
     );
-    return { id, mounted, ready, imagesReady };
+    const installed =
+        installer === undefined
+            ? imagesReady
+            : runScript(
+                  `${name}-installer`,
+                  host,
+                  {
+                      script: script("installer.sh"),
+                      args: [
+                          directory,
+                          id,
+                          installer.version,
+                          placeOn(host, directory, installer.file),
+                          installer.file.sha256,
+                      ],
+                      triggers,
+                  },
+                  { parent, dependsOn: imagesReady },
+              );
+    return { id, mounted, ready, imagesReady: installed };
 }
 
-/** The files that are on this machine, each once. */
-function sentFiles({ packages, docker }: BaselineConfig, images: SourceFile | undefined): SentFile[] {
+/** What preflight.sh is to look at, beside ports. */
+function requirementWords(needs: MachineRequirements, baseline: BaselineConfig | undefined): string[] {
+    return [
+        `cpus=${String(needs.cpus)}`,
+        `memory=${String(needs.memoryMiB)}`,
+        `disk=${String(needs.freeDiskGiB)}`,
+        ...(baseline !== undefined && choosesPackages(baseline) ? [] : ["packages=machine"]),
+        `docker=${needs.dockerVersion}`,
+        // The program that is given takes the place of whatever is there.
+        ...(baseline?.docker.composePlugin === undefined ? [`compose=${needs.composeVersion}`] : []),
+        ...(needs.root ? ["root=true"] : []),
+        ...(needs.clock ? ["clock=true"] : []),
+        ...(needs.resolves === undefined ? [] : [`resolve=${needs.resolves}`]),
+        ...needs.containerNames.map((name) => `container=${name}`),
+    ];
+}
+
+/** Whether the stack file says what Docker is installed from, so that what apt would take now does not count. */
+function choosesPackages({ packages, docker }: BaselineConfig): boolean {
+    return packages.sources.length > 0 || packages.bundle !== undefined || docker.version !== undefined;
+}
+
+/** The files of this machine that another one needs, or this one itself; each once. */
+function filesHere(
+    baseline: BaselineConfig | undefined,
+    images: SourceFile | undefined,
+    installer: SourceFile | undefined,
+): SentFile[] {
     const files = {
-        "baseline.packages.bundle": packages.bundle,
-        "baseline.docker.composePlugin": docker.composePlugin,
+        "baseline.packages.bundle": baseline?.packages.bundle,
+        "baseline.docker.composePlugin": baseline?.docker.composePlugin,
         "images.bundle": images,
+        "registry.installer": installer,
     };
     const sent = Object.entries(files).flatMap(([setting, file]): SentFile[] =>
         file?.path === undefined ? [] : [{ path: file.path, sha256: file.sha256, setting }],
@@ -123,7 +178,7 @@ interface SendArgs extends PrepareArgs {
     readonly after: pulumi.Resource;
 }
 
-/** Sends files to a machine, once. They are checked before anything is done there, and by the scripts that use them. */
+/** Sends files to a machine, once. They are checked before they go, and by the scripts that use them. */
 function sendFiles(parent: pulumi.Resource, args: SendArgs): pulumi.Resource[] {
     const { plan, host, id, after } = args;
     const { ssh, deletedWith } = host;
@@ -134,7 +189,7 @@ function sendFiles(parent: pulumi.Resource, args: SendArgs): pulumi.Resource[] {
         `${plan.name}-incoming`,
         host,
         { script: script("incoming.sh"), args: [plan.directory, id], triggers: [id] },
-        { parent, dependsOn: after, hooks: { beforeCreate: args.files.map((file) => () => checkFile(file)) } },
+        { parent, dependsOn: after },
     );
     return args.files.map(
         ({ path, sha256, setting }) =>

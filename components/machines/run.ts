@@ -57,7 +57,7 @@ export function runScript(
                   ...all,
                   hooks: {
                       beforeCreate: [...(options.hooks?.beforeCreate ?? []), ssh.reach],
-                      beforeUpdate: [ssh.reach],
+                      beforeUpdate: [...(options.hooks?.beforeUpdate ?? []), ssh.reach],
                   },
               },
           );

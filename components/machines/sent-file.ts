@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { pipeline } from "node:stream/promises";
 
-/** A file of this machine that is sent to others. */
+/** A file of this machine that is sent to others, or used here. */
 export interface SentFile {
     readonly path: string;
     readonly sha256: string;

@@ -9,7 +9,7 @@ const bin = (name: string) => join(project, "node_modules/.bin", name);
 
 /** Every shell script that git knows or would take. */
 function shellScripts(): string[] {
-    const patterns = ["*.sh", ".ci/run"];
+    const patterns = ["*.sh", ".ci/run", "provider/pulumi-resource-*"];
     return execFileSync("git", ["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", ...patterns], {
         cwd: project,
         encoding: "utf8",

@@ -245,11 +245,12 @@ describe("what a machine lacks or already has", function () {
 
         assert.notEqual(code, 0, output);
         assert.ok(
-            output.includes(`${bundle} has the SHA-256 ${actual}; expected ${wrong} (images.bundle.sha256)`),
+            output.includes(`harborage:images.bundle.sha256: ${bundle} has the SHA-256 ${actual}; expected ${wrong}.`),
             output,
         );
         assert.deepEqual(await containersOf(stack.name), []);
         assert.doesNotMatch(output, /loading/);
+        assert.deepEqual(machineResources(stack), [], "done on the machine");
         assert.ok(!existsSync(join(directory(), "stacks")), "services were put on the machine");
 
         const right = { images: { ...images, bundle: { path: bundle, sha256: actual } } };
@@ -257,6 +258,18 @@ describe("what a machine lacks or already has", function () {
         await stack.up();
 
         assert.equal(await registryStatus(stack), 401);
+
+        // Another bundle is looked at before what runs is touched.
+        const lives = await Promise.all([lifeOf(containers.registry), lifeOf(containers.nginx)]);
+        stack.takeCommands();
+        write({ images: { ...images, bundle: { path: bundle, sha256: wrong } } });
+        const changed = await stack.tryUp();
+        assert.notEqual(changed.code, 0, changed.output);
+        assert.match(changed.output, /harborage:images\.bundle\.sha256: /);
+        assert.deepEqual(stack.takeCommands(), [], "done on the machine");
+        assert.deepEqual(await Promise.all([lifeOf(containers.registry), lifeOf(containers.nginx)]), lives);
+        write(right);
+        assert.deepEqual((await stack.up()).changes, []);
 
         // Somebody tidies up: what was loaded cannot be pulled again.
         await docker("rm", "--force", containers.nginx);

@@ -19,13 +19,6 @@ const GIVEN = [randomBytes(18).toString("base64url"), randomBytes(18).toString("
  */
 const isPulumisOwn = (variable: string) => /^(?:export )?PULUMI_CONFIG=/.test(variable);
 
-/** A resource of an exported state whose secrets are in plain text. */
-interface Exported {
-    readonly type: string;
-    readonly urn: string;
-    readonly outputs?: Readonly<Record<string, unknown>>;
-}
-
 describe("secrets", function () {
     this.timeout(300_000);
     let stack: TestStack;
@@ -98,19 +91,7 @@ describe("secrets", function () {
 
     /** Asks the stack for its secrets. */
     async function learn(): Promise<void> {
-        const { stdout } = await stack.run("pulumi", ["stack", "export", "--show-secrets"]);
-        const { deployment } = JSON.parse(stdout) as { deployment: { resources: Exported[] } };
-        const plain = (output: unknown) => JSON.parse((output as { plaintext: string }).plaintext) as string;
-        for (const { type, urn, outputs: values = {} } of deployment.resources) {
-            const name = urn.split("::").at(-1) ?? urn;
-            if (type === "random:index/randomPassword:RandomPassword") {
-                secrets.add(`the password ${name}`, plain(values["result"]));
-            }
-            if (type === "tls:index/privateKey:PrivateKey") {
-                secrets.addKey(`the key ${name}`, plain(values["privateKeyPem"]));
-                secrets.addKey(`the key ${name}`, plain(values["privateKeyPemPkcs8"]));
-            }
-        }
+        await secrets.learn(stack);
         secrets.add("the given password", GIVEN[0]);
         secrets.add("the password given later", GIVEN[1]);
         secrets.add("the passphrase", readFileSync(join(stateFolder(stack), "passphrase"), "utf8").trim());

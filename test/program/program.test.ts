@@ -90,6 +90,7 @@ describe("program", () => {
             "adminUsername",
             "caCertificate",
             "clientTrust",
+            "engine",
             "loadBalancerAddress",
             "nodes",
             "pullSecret",
@@ -252,6 +253,21 @@ describe("program", () => {
         for (const key of commands.keys()) {
             assert.ok(isAfterCheck(key), key);
         }
+    });
+
+    it("checks a bundle before the machine, and both again for another bundle", async () => {
+        const preflight = async (bundle: object) => {
+            const images = { registry: "registry:3", nginx: "nginx:1", bundle };
+            return command(await runProgram({ settings: { ...dev, images } }), "this-machine-preflight");
+        };
+        const here = await preflight({ path: "/srv/images.tar", sha256: "1".repeat(64) });
+        assert.deepEqual(Object.keys(here.hooks), ["beforeCreate", "beforeUpdate"]);
+        const other = await preflight({ path: "/srv/images.tar", sha256: "2".repeat(64) });
+        assert.notEqual(here.inputs["create"], other.inputs["create"]);
+        // What is elsewhere is checked by the machine that fetches it.
+        const there = await preflight({ url: "https://files.example.com/images.tar", sha256: "1".repeat(64) });
+        assert.deepEqual(there.hooks, {});
+        assert.deepEqual(command(run, "this-machine-preflight").hooks, {});
     });
 
     it("stops at a bad stack file before any resource is registered, with every mistake", async () => {

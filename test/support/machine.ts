@@ -7,6 +7,23 @@ import { firstProcess, TestMachine } from "./test-machine";
 /** Folders of the machine's own, by the place where it sees them. */
 const own = { docker: "/var/lib/docker", log: "/var/log" } as const;
 
+/** What stands in for runc where root lacks a capability. */
+const runcScript = join(__dirname, "runc.sh");
+
+/** Puts it in the place of runc, where both are needed: Docker before 23 does not see what root lacks. */
+async function runcMounts(): Promise<string[]> {
+    const lacks =
+        "setpriv --list-caps | grep -vqxFf <(setpriv --dump | sed -n 's/^Capability bounding set: //p' | tr , '\\n')";
+    const found = await attempt("bash", ["-c", `${lacks} && command -v runc`]);
+    return found.code !== 0
+        ? []
+        : [
+              `touch /run/runc`,
+              `mount --bind ${found.stdout.trim()} /run/runc`,
+              `mount --bind '${runcScript}' ${found.stdout.trim()}`,
+          ];
+}
+
 /** The last number of its address. */
 const NUMBER = 2;
 
@@ -53,9 +70,13 @@ export class Machine extends TestMachine {
             return `mkdir -p ${place} && mount --bind '${join(this.folder, name)}' ${place}`;
         });
         // Its first process must take in orphans, which a shell that waits does.
-        const script = ["mount -t tmpfs none /run", "mkdir /run/lock", ...mounts, "while :; do sleep 1; done"].join(
-            "\n",
-        );
+        const script = [
+            "mount -t tmpfs none /run",
+            "mkdir /run/lock",
+            ...mounts,
+            ...(await runcMounts()),
+            "while :; do sleep 1; done",
+        ].join("\n");
         const namespaces = ["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"];
         const command = ["unshare", ...namespaces, "sh", "-ec", script];
         this.init = start("setpriv", [...DIES_WITH_PARENT, ...command], { seconds: 86400 });

@@ -1,6 +1,14 @@
 import { lstatSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
+import type { TestStack } from "./launcher";
 import { processIds } from "./marked-processes";
+
+/** A resource of an exported state whose secrets are in plain text. */
+interface Exported {
+    readonly type: string;
+    readonly urn: string;
+    readonly outputs?: Readonly<Record<string, unknown>>;
+}
 
 /** Finds secrets in texts, as they are and in the forms in which they travel: JSON, base64. */
 export class SecretSearch {
@@ -25,6 +33,23 @@ export class SecretSearch {
             throw new Error(`${name} is no key`);
         }
         this.add(name, first);
+    }
+
+    /** Asks a stack for the passwords and keys that it has generated. Passwords of fewer than 12 characters are left out. */
+    async learn(stack: TestStack): Promise<void> {
+        const { stdout } = await stack.run("pulumi", ["stack", "export", "--show-secrets"]);
+        const { deployment } = JSON.parse(stdout) as { deployment: { resources: Exported[] } };
+        const plain = (output: unknown) => JSON.parse((output as { plaintext: string }).plaintext) as string;
+        for (const { type, urn, outputs: values = {} } of deployment.resources) {
+            const name = urn.split("::").at(-1) ?? urn;
+            if (type === "random:index/randomPassword:RandomPassword" && plain(values["result"]).length >= 12) {
+                this.add(`the password ${name}`, plain(values["result"]));
+            }
+            if (type === "tls:index/privateKey:PrivateKey") {
+                this.addKey(`the key ${name}`, plain(values["privateKeyPem"]));
+                this.addKey(`the key ${name}`, plain(values["privateKeyPemPkcs8"]));
+            }
+        }
     }
 
     /** The names of the secrets that a text holds. */
@@ -62,6 +87,8 @@ function filesBelow(folder: string): string[] {
 export class ProcessWatch {
     /** Each text once. */
     readonly seen = new Set<string>();
+    /** Those that are the arguments of a process. */
+    readonly arguments = new Set<string>();
     #looks = 0;
     readonly #timer: NodeJS.Timeout;
 
@@ -81,7 +108,11 @@ export class ProcessWatch {
         for (const pid of processIds()) {
             for (const file of ["cmdline", "environ"]) {
                 try {
-                    this.seen.add(readFileSync(`/proc/${pid}/${file}`, "latin1"));
+                    const text = readFileSync(`/proc/${pid}/${file}`, "latin1");
+                    this.seen.add(text);
+                    if (file === "cmdline") {
+                        this.arguments.add(text);
+                    }
                 } catch {
                     // It has ended.
                 }

@@ -17,7 +17,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { after, before, describe, it } from "mocha";
 import { backupParts } from "../../components/registry/harbor/backup";
 import { backup, planBackup, type BackupPlan } from "../../config/backup";
-import { scheduleTimes } from "../../config/plan";
+import { scheduleTimes } from "../../config/schedule";
 import { matchesCron } from "./support/cron";
 import { withFolder, withFolderAsync } from "./support/machine";
 import { Postgres, postgresPrograms } from "./support/postgres";

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, it } from "mocha";
 import { renderSchedule } from "../../components/registry/distribution/render";
-import { scheduleTimes } from "../../config/plan";
+import { scheduleTimes } from "../../config/schedule";
 import { matchesCron } from "./support/cron";
 import { withFolder, withFolderAsync } from "./support/machine";
 

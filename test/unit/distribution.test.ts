@@ -8,13 +8,17 @@ import {
     renderHtpasswd,
     renderSchedule,
 } from "../../components/registry/distribution/render";
-import { makePlan, type Plan } from "../../config/plan";
+import { makePlan, type DistributionPlan, type Plan } from "../../config/plan";
 import { parseStackFile } from "../../config/stack-file";
 import { fileWith } from "./support/stack-files";
 
-function planWith(registry: Readonly<Record<string, unknown>> = {}, settings: object = {}): Plan {
+type DistributionStack = Plan & { readonly registry: DistributionPlan };
+
+function planWith(registry: Readonly<Record<string, unknown>> = {}, settings: object = {}): DistributionStack {
     const all = { registry: { engine: "distribution", ...registry }, ...settings };
-    return makePlan("test", parseStackFile(fileWith(all)));
+    const plan = makePlan("test", parseStackFile(fileWith(all)));
+    assert.equal(plan.registry.engine, "distribution");
+    return { ...plan, registry: plan.registry };
 }
 
 interface Service {
@@ -35,7 +39,7 @@ interface Compose {
     services: { registry: Service; collector: Service; gate?: Service };
 }
 
-function compose(plan: Plan, startFiles = ["a"], collectorFiles = ["b"], address = "127.0.0.1"): Compose {
+function compose(plan: DistributionStack, startFiles = ["a"], collectorFiles = ["b"], address = "127.0.0.1"): Compose {
     const [node] = plan.nodes;
     assert.ok(node !== undefined);
     const { stack, registry } = plan;

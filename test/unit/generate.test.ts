@@ -20,7 +20,7 @@ function document({ settings, secrets }: Draft): unknown {
     return { config: Object.fromEntries(entries.map(([key, value]) => [`harborage:${key}`, value])) };
 }
 
-const validate = new Ajv({ strict: true, allErrors: true }).compile(stackFileSchema());
+const validate = new Ajv({ strict: true, allErrors: true, allowUnionTypes: true }).compile(stackFileSchema());
 
 /** Where a document is wrong. */
 function problems(value: unknown): string[] {
@@ -102,7 +102,7 @@ describe("generated files", () => {
     it("have examples and defaults that are valid themselves", () => {
         let count = 0;
         for (const { path, schema } of parts(settingsSchema())) {
-            const isValid = new Ajv().compile(schema);
+            const isValid = new Ajv({ allowUnionTypes: true }).compile(schema);
             for (const value of [...(schema.examples ?? []), ...("default" in schema ? [schema.default] : [])]) {
                 assert.ok(isValid(value), `${path}: ${JSON.stringify(value)}`);
                 count += 1;

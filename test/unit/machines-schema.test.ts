@@ -132,7 +132,6 @@ describe("stack file with machines", () => {
             bastion: { address: "bastion.example.com", port: 22, user: "root", hostKey: "accept-any" },
             directory: "/var/lib/harborage",
             generation: 1,
-            minimumFreeDiskGiB: 5,
         });
     });
 
@@ -147,7 +146,6 @@ describe("stack file with machines", () => {
             metadata: {},
             directory: "/var/lib/harborage",
             generation: 1,
-            minimumFreeDiskGiB: 5,
         });
         assert.deepEqual(config.openstack, {
             auth: {},

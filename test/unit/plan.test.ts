@@ -5,7 +5,8 @@ import { describe, it } from "mocha";
 import { parse } from "yaml";
 import { renderCompose as renderBalancer } from "../../components/load-balancer/render";
 import { renderCompose as renderNode } from "../../components/registry/distribution/render";
-import { defaultImages, makePlan, type MachinePlan, type Plan } from "../../config/plan";
+import { defaultImages, makePlan, type DistributionPlan, type MachinePlan, type Plan } from "../../config/plan";
+import { requirementsFor } from "../../config/plan-machines";
 import { imageReference } from "../../config/fields";
 import type { StackConfig } from "../../config/schema";
 import { parseStackFile } from "../../config/stack-file";
@@ -30,6 +31,7 @@ function imagesInUse(plan: Plan): [machine: string, image: string][] {
             ({ image }) => image,
         );
     const { stack, registry, loadBalancer } = plan;
+    assert.ok(registry.engine === "distribution");
     const files = { address: "10.0.0.1", startFiles: [], collectorFiles: [] };
     const ofNodes = plan.nodes.flatMap((node) =>
         images(renderNode({ stack, registry, node, ...files })).map((image): [string, string] => [node.machine, image]),
@@ -102,6 +104,11 @@ function assertClosed({ cloud, loadBalancer, nodes, machines }: Plan, { openstac
     assert.equal(new Set(keys).size, keys.length, "a rule twice is a resource twice");
 }
 
+function distributionOf({ registry }: Plan): DistributionPlan {
+    assert.ok(registry.engine === "distribution");
+    return registry;
+}
+
 /** What must hold for every plan. */
 function assertSound(plan: Plan, config: StackConfig) {
     const machines = new Map(plan.machines.map((machine) => [machine.name, machine]));
@@ -111,7 +118,7 @@ function assertSound(plan: Plan, config: StackConfig) {
             machine,
             project,
             ports: [port],
-            image: plan.registry.image,
+            image: distributionOf(plan).image,
         })),
         {
             machine: plan.loadBalancer.machine,
@@ -139,6 +146,12 @@ function assertSound(plan: Plan, config: StackConfig) {
         const ports = machine.ports.map(({ port }) => port);
         assert.equal(new Set(ports).size, ports.length, `a port twice on ${machine.name}: ${ports.join(" ")}`);
         assert.match(machine.directory, /^(~\/|\/)./);
+        assert.deepEqual(machine.requirements, requirementsFor(config, machine.name));
+        assert.equal(
+            machine.requirements.freeDiskGiB,
+            config.machines[machine.name]?.minimumFreeDiskGiB ?? 5,
+            "what the stack file says counts",
+        );
     }
     for (const node of plan.nodes) {
         const directory = machines.get(node.machine)?.directory ?? "";
@@ -169,6 +182,12 @@ function assertSound(plan: Plan, config: StackConfig) {
     );
     assert.equal(plan.registryUrl, `https://${plan.registryHost}`);
     assert.ok(plan.certificate.names.includes(plan.publicName));
+}
+
+/** A stack file's content with Harbor in place of its engine. */
+function harbor(settings: Readonly<Record<string, unknown>>): StackConfig {
+    const config = parseStackFile(fileWith(settings));
+    return { ...config, registry: { ...config.registry, engine: "harbor" } } as unknown as StackConfig;
 }
 
 describe("plan", () => {
@@ -223,7 +242,8 @@ describe("plan", () => {
 
     it("makes the first user the administrator", () => {
         const users = [{ name: "root" }, { name: "ci", password: "ciPassword" }];
-        assert.deepEqual(planOf({ registry: { engine: "distribution", users } }, ["ciPassword"]).registry.users, users);
+        const plan = planOf({ registry: { engine: "distribution", users } }, ["ciPassword"]);
+        assert.deepEqual(distributionOf(plan).users, users);
     });
 
     it("names the certificate's names once", () => {
@@ -377,6 +397,82 @@ describe("plan", () => {
             const place = placeOf(planOf({ machines: { lb, node }, openstack, topology }), "node");
             assert.ok(place?.kind === "openstack");
             assert.deepEqual(place.minimum, { cpus: 1, memoryMiB: 512 });
+            const { cpus, memoryMiB } = requirementsFor(
+                harbor({ machines: { lb, node }, openstack, topology }),
+                "node",
+            );
+            assert.deepEqual({ cpus, memoryMiB }, { cpus: 2, memoryMiB: 3700 });
+        });
+    });
+
+    describe("of what a machine must have", () => {
+        const lb = { kind: "existing", address: "192.0.2.10", hostKey: "accept-any" };
+        const node = { ...lb, address: "192.0.2.11" };
+        const apart = { machines: { lb, node }, topology: { kind: "single", node: "node", loadBalancer: "lb" } };
+        const least = {
+            cpus: 1,
+            memoryMiB: 512,
+            freeDiskGiB: 5,
+            dockerVersion: "20.10",
+            composeVersion: "2.17",
+            root: false,
+            clock: false,
+            containerNames: [],
+        };
+
+        it("wants little for CNCF Distribution and for a load balancer", () => {
+            for (const { requirements } of planOf(apart).machines) {
+                assert.deepEqual(requirements, least);
+            }
+            assert.deepEqual(requirementsFor(harbor(apart), "lb"), least);
+        });
+
+        it("wants for a node with Harbor what its documents and its compose file say", () => {
+            const { containerNames, ...rest } = requirementsFor(
+                harbor({ publicName: "registry.test", ...apart }),
+                "node",
+            );
+            assert.deepEqual(rest, {
+                cpus: 2,
+                memoryMiB: 3700,
+                freeDiskGiB: 40,
+                dockerVersion: "20.10.10",
+                composeVersion: "2.24.4",
+                root: true,
+                clock: true,
+                resolves: "registry.test",
+            });
+            // make/photon/prepare/templates/docker_compose/docker-compose.yml.jinja
+            assert.deepEqual(
+                [...containerNames].sort(),
+                [
+                    "harbor-core",
+                    "harbor-db",
+                    "harbor-exporter",
+                    "harbor-jobservice",
+                    "harbor-log",
+                    "harbor-portal",
+                ].concat(["nginx", "redis", "registry", "registryctl", "trivy-adapter"]),
+            );
+        });
+
+        it("asks no VM for the public name: its address may not be known yet", () => {
+            const vm = { kind: "openstack", image: "debian-12", flavor: "m1.small", floatingIp: true };
+            const network = { kind: "own", externalNetwork: "public" };
+            const openstack = { network, sshCidrs: ["192.0.2.0/24"] };
+            const config = harbor({
+                machines: { box: vm },
+                openstack,
+                topology: { kind: "single", node: "box", loadBalancer: "box" },
+            });
+            const { resolves, root } = requirementsFor(config, "box");
+            assert.deepEqual([resolves, root], [undefined, true]);
+        });
+
+        it("takes the disk that the stack file says, in either direction", () => {
+            const machines = { lb, node: { ...node, minimumFreeDiskGiB: 3 } };
+            assert.equal(requirementsFor(harbor({ ...apart, machines }), "node").freeDiskGiB, 3);
+            assert.equal(planOf({ ...apart, machines }).machines[1]?.requirements.freeDiskGiB, 3);
         });
     });
 });

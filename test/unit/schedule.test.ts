@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { describe, it } from "mocha";
-import { scheduleTimes, type ScheduleTimes } from "../../config/plan";
+import { scheduleTimes, type ScheduleTimes } from "../../config/schedule";
 import { cronLine, matchesCron } from "./support/cron";
 
 /** What collect.sh does with the times; test/unit/collect.test.ts runs the script itself. */

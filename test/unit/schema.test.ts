@@ -9,7 +9,7 @@ describe("stack file", () => {
         assert.deepEqual(parseStackFile(fileWith({})), {
             publicName: "localhost",
             additionalNames: [],
-            machines: { box: { kind: "local", generation: 1, minimumFreeDiskGiB: 5 } },
+            machines: { box: { kind: "local", generation: 1 } },
             baseline: {
                 timeZone: "Etc/UTC",
                 timeSync: "chrony",
@@ -34,7 +34,12 @@ describe("stack file", () => {
                 },
                 logLevel: "info",
             },
-            storage: { objects: { kind: "node", deleteData: false } },
+            storage: {
+                objects: { kind: "node", deleteData: false },
+                database: { kind: "node" },
+                cache: { kind: "node" },
+                jobLogs: { kind: "node" },
+            },
             loadBalancer: { mode: "http", httpsPort: 443, httpPort: 80, hstsSeconds: 0 },
             certificate: { kind: "own-ca", validityDays: 365, renewBeforeDays: 60, caValidityDays: 3650 },
             images: {},
@@ -79,9 +84,9 @@ describe("stack file", () => {
             'machines.box.kind: "vmware" is wrong; there is: local, existing, openstack',
         ],
         [
-            "the engine harbor",
-            { registry: { engine: "harbor" } },
-            'registry.engine: "harbor" is wrong; there is: distribution',
+            "the engine quay",
+            { registry: { engine: "quay" } },
+            'registry.engine: "quay" is wrong; there is: distribution, harbor',
         ],
         ["the topology shared", { topology: { kind: "shared" } }, 'topology.kind: "shared" is wrong; there is: single'],
         [
@@ -92,7 +97,7 @@ describe("stack file", () => {
         [
             "objects in S3",
             { storage: { objects: { kind: "s3" } } },
-            'storage.objects.kind: "s3" is wrong; there is: node',
+            'storage.objects.kind: "s3" is wrong; there is: node, volume, external',
         ],
         ["the mode tcp", { loadBalancer: { mode: "tcp" } }, 'loadBalancer.mode: "tcp" is wrong; there is: http'],
         [
@@ -108,7 +113,7 @@ describe("stack file", () => {
         [
             "a database",
             { storage: { database: { kind: "rds" } } },
-            "storage.database: there is no such key; the keys here are: objects",
+            'storage.database.kind: "rds" is wrong; there is: node, volume, external',
         ],
     ];
     for (const [what, settings, expected] of unbuilt) {
@@ -240,6 +245,7 @@ describe("stack file", () => {
 
         it("are found by their names", () => {
             const config = parseStackFile(fileWith(users("ciPassword"), ["ciPassword"]));
+            assert.ok(config.registry.engine === "distribution");
             assert.deepEqual(config.registry.users, [{ name: "ci", password: "ciPassword" }]);
         });
 

@@ -18,7 +18,7 @@ import { dirname, join } from "node:path";
 import { describe, it } from "mocha";
 import { backupParts } from "../../components/registry/harbor/backup";
 import { backup, planBackup } from "../../config/backup";
-import { scheduleTimes } from "../../config/plan";
+import { scheduleTimes } from "../../config/schedule";
 import { withFolder } from "./support/machine";
 
 const upgradeBackup = "20270101T101500Z-v2.14.4-upgrade-to-2.15.2";
@@ -80,7 +80,7 @@ class HarborMachine {
             version,
             stack: "prod",
             node: "node-1",
-            backup: planBackup(backup.parse({}), times, "node-1", join(this.folder, "machine")),
+            backup: planBackup(backup.parse({}), times, "node-1", join(this.folder, "machine/data")),
             dataDirectory: this.data,
             database:
                 database === "bundled"
@@ -108,12 +108,12 @@ class HarborMachine {
         writeFileSync(join(this.data, "harborage-upgrade"), text);
     }
 
-    /** What docker was told, since the last time. */
+    /** What compose was told, since the last time. */
     calls(): string[] {
         const file = join(this.folder, "calls");
         const text = existsSync(file) ? readFileSync(file, "utf8") : "";
         rmSync(file, { force: true });
-        return text.trim() === "" ? [] : text.trim().split("\n");
+        return text.split("\n").filter((line) => line.includes(": compose "));
     }
 
     bash(script: string, words: readonly string[], environment: NodeJS.ProcessEnv) {
@@ -306,7 +306,11 @@ describe("a release of Harbor that fails", () => {
             );
             const first = machine.hook("failed", release);
             assert.equal(first.status, 0);
-            assert.ok(machine.calls().includes("2.15.2: compose down --remove-orphans --timeout 30"));
+            assert.ok(
+                machine
+                    .calls()
+                    .some((call) => call.endsWith("harborage-prod-registry down --remove-orphans --timeout 30")),
+            );
             assert.match(first.stderr, /from Harbor 2\.14\.4 to 2\.15\.2 failed\. All of it is stopped\./);
             assert.match(first.stderr, /core: \[ERROR\] Failed to upgrade schema, error: child table\n/);
             assert.ok(!first.stderr.includes("Dirty"));

@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # release.sh apply DIRECTORY INCARNATION PROJECT HASH SECONDS      reads a base64 tar of the secret files
 # Makes a release of the plain files HASH and the secret files, checks it, and switches to it. A release that fails its
-# checks never runs; one that is not healthy after SECONDS gives way to the one before.
+# checks never runs; one that is not healthy after SECONDS gives way to the one before. With 0 its hook alone says so.
 
 main() {
     # project.sh takes the services down.
@@ -26,7 +26,7 @@ main() {
         prune "$root" "$id" "$5"
         return
     fi
-    report_unhealthy
+    ((wait_seconds == 0)) || report_unhealthy
     # Some changes cannot be taken back by starting what ran before: the release says what can be done.
     if [[ -f $root/releases/$id/hooks/failed.sh ]] && hook "$root/releases/$id" failed; then
         fail "$project did not become healthy"
@@ -79,13 +79,14 @@ restore_images() {
     local image note bundle
     for image in $(compose_in "$1" config --images); do
         ! docker image inspect "$image" >/dev/null 2>&1 || continue
-        for note in "$directory"/images/*; do
+        for note in "$directory"/images/* "$directory"/installers/*/images; do
             [[ -f $note ]] || continue
             bundle=$(head -n 1 "$note")
+            [[ -n $bundle ]] || continue
             say "the image $image is gone; loading $bundle again"
             docker load --quiet --input "$bundle" >/dev/null </dev/null ||
-                fail "the image $image is gone, and $bundle cannot be loaded again; put the file back (images.bundle.path)"
-            return
+                fail "the image $image is gone, and $bundle cannot be loaded again; put the file back, or raise the machine's generation"
+            ! docker image inspect "$image" >/dev/null 2>&1 || break
         done
     done
 }
@@ -113,7 +114,9 @@ activate() {
     before=$(containers)
     ln -sfn "$release" "$root/current.new"
     mv -T "$root/current.new" "$root/current"
-    compose up --detach --wait --wait-timeout "$wait_seconds" --remove-orphans --quiet-pull 2>"$root/up.log" || {
+    local wait=()
+    ((wait_seconds == 0)) || wait=(--wait --wait-timeout "$wait_seconds")
+    compose up --detach "${wait[@]}" --remove-orphans --quiet-pull 2>"$root/up.log" || {
         tail -n 20 "$root/up.log" >&2
         return 1
     }
@@ -144,7 +147,9 @@ report_unhealthy() {
 prune() {
     local root=$1 id=$2 plain=$3 path
     for path in "$root"/releases/* "$root"/plain/*; do
-        [[ $path == "$root/releases/$id" || $path == "$root/plain/$plain" ]] || rm -rf "$path"
+        [[ $path == "$root/releases/$id" || $path == "$root/plain/$plain" ]] && continue
+        # Releases that a hook wants to have at hand.
+        grep -qsxF "${path##*/}" "$root/keep" || rm -rf "$path"
     done
     rm -f "$root/up.log"
 }

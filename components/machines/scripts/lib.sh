@@ -121,6 +121,21 @@ version_at_least() {
     [[ $(printf '%s\n%s\n' "${1#v}" "$2" | sort --version-sort | head -n 1) == "$2" ]]
 }
 
+# The version of a package as its authors write it: 28.5.1 of 5:28.5.1-1~debian.12.
+upstream_version() {
+    local version=${1#*:}
+    printf '%s\n' "${version%%[-+~]*}"
+}
+
+# Lines of a table in one.
+one_line() {
+    awk '{ $1 = $1; printf "%s;", $0 }'
+}
+
+chrony_sources() {
+    chronyc -n sources 2>&1 </dev/null | tail -n +3 | one_line
+}
+
 os_release() {
     # shellcheck source=/dev/null
     (. /etc/os-release 2>/dev/null && printf '%s %s\n' "${ID:-unknown}" "${VERSION_ID:-0}") || printf 'unknown 0\n'
@@ -233,10 +248,17 @@ wait_for_docker() {
     done
 }
 
-# take_down PROJECT: removes the containers and networks of a compose project.
+# take_down PROJECT: removes the containers and networks of a compose project, and the volumes that have no name of their own:
+# those that images ask for, and that nobody finds again.
 take_down() {
+    local volumes volume
     docker_answers || fail "Docker does not answer, so the services of $1 cannot be taken down; start it and run again"
+    volumes=$(docker ps --all --quiet --filter "label=com.docker.compose.project=$1" |
+        xargs --no-run-if-empty docker inspect --format '{{range .Mounts}}{{if eq .Type "volume"}}{{.Name}} {{end}}{{end}}')
     docker compose --project-name "$1" down --remove-orphans --timeout 30 </dev/null 2>&1 | tail -n 20 >&2
+    for volume in $volumes; do
+        [[ ! $volume =~ ^[0-9a-f]{64}$ ]] || docker volume rm "$volume" >/dev/null 2>&1 </dev/null || true
+    done
 }
 
 # take_down_all DIRECTORY: those of all projects that the folder has.

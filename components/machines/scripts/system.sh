@@ -279,8 +279,8 @@ docker_package() {
 
 # version_begins VERSION WANT: as packages and programs write versions, 5:28.5.1-1~debian.12 and 28.5.1.
 version_begins() {
-    local version=${1#*:}
-    version=${version%%[-+~]*}
+    local version
+    version=$(upstream_version "$1")
     [[ $version == "$2" || $version == "$2".* ]]
 }
 
@@ -304,7 +304,7 @@ check_clock() {
     [[ $(setting time-sync) == chrony ]] || return 0
     # Tries of one second each, until the clock is right to half a second.
     chronyc -n waitsync "$clock_seconds" 0.5 0 1 >/dev/null 2>&1 </dev/null ||
-        fail "the clock is not in sync after $clock_seconds s, and a registry's tokens fail by that (baseline.timeServers). chrony sees: $(chronyc -n sources 2>&1 | tail -n +3 | tr -s ' ' | tr '\n' ';')"
+        fail "the clock is not in sync after $clock_seconds s, and a registry's tokens fail by that (baseline.timeServers). chrony sees: $(chrony_sources)"
 }
 
 check_effects() {

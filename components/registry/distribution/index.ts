@@ -3,7 +3,7 @@ import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import * as random from "@pulumi/random";
 import { encodeBase64, hashSync } from "bcryptjs";
-import type { NodePlan, RegistryPlan } from "../../../config/plan";
+import type { NodePlan, DistributionPlan } from "../../../config/plan";
 import type { UserConfig } from "../../../config/schema";
 import { ComposeStack } from "../../compose-stack";
 import type { Machine } from "../../machines";
@@ -19,7 +19,7 @@ export interface Credential {
 }
 
 export interface CredentialsArgs {
-    readonly registry: RegistryPlan;
+    readonly registry: DistributionPlan;
     /** A secret of the stack file, by name. */
     readonly secret: (name: string) => pulumi.Output<string>;
 }
@@ -63,7 +63,7 @@ export class Credentials extends pulumi.ComponentResource {
 
 export interface DistributionNodeArgs {
     readonly stack: string;
-    readonly registry: RegistryPlan;
+    readonly registry: DistributionPlan;
     readonly node: NodePlan;
     readonly machine: Machine;
     /** Where the load balancer reaches it. */
@@ -76,7 +76,7 @@ const text = (file: string) => readFileSync(join(__dirname, file), "utf8");
 /** A node that runs CNCF Distribution. */
 export class DistributionNode extends pulumi.ComponentResource {
     /** Done when the node is healthy. */
-    readonly released: pulumi.Resource;
+    readonly released: pulumi.CustomResource;
 
     constructor(name: string, args: DistributionNodeArgs, options?: pulumi.ComponentResourceOptions) {
         super("harborage:index:DistributionNode", name, {}, options);

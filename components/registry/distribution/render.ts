@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
 import { stringify } from "yaml";
-import type { NodePlan, RegistryPlan, ScheduleTimes } from "../../../config/plan";
+import type { DistributionPlan, NodePlan } from "../../../config/plan";
+import type { ScheduleTimes } from "../../../config/schedule";
 import { composePath } from "../../compose-stack/render-files";
 import { gateChecks, gateMaps, gateVolume } from "../../load-balancer/gate";
 
@@ -19,7 +20,7 @@ const gatePort = 8080;
  * There is no blob descriptor cache: it would outlive a garbage collection, and a layer that is pushed again after it
  * was collected would be answered with "exists already".
  */
-export function renderConfig(registry: RegistryPlan): string {
+export function renderConfig(registry: DistributionPlan): string {
     return stringify({
         version: 0.1,
         log: { level: registry.logLevel, fields: { service: "registry" } },
@@ -113,7 +114,7 @@ function contentLabel(...texts: readonly string[]): string {
 
 export interface ComposeArgs {
     readonly stack: string;
-    readonly registry: RegistryPlan;
+    readonly registry: DistributionPlan;
     readonly node: NodePlan;
     /** The address of the machine that the load balancer reaches the node at. */
     readonly address: string;

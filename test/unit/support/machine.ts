@@ -16,6 +16,8 @@ export interface RunOptions {
     readonly environment?: Readonly<Record<string, string>>;
     /** Runs first, as root in a mount namespace of its own: what it mounts, nobody else sees. */
     readonly mounts?: string;
+    /** Runs as this user id instead of this process's; takes root. */
+    readonly user?: number;
 }
 
 /** Whether mounts can be made that nobody else sees. */
@@ -24,8 +26,9 @@ export const canMount =
 
 /** Runs a script of components/ as `runScript` does: by a shell that reads the command, and standard input. */
 export function runMachineScript(script: string, words: readonly string[], options: RunOptions = {}): Run {
-    const { action = "apply", data, environment = {}, mounts } = options;
-    const command = ["exec", "bash", "-s", "--", action, ...words.map(quote)].join(" ");
+    const { action = "apply", data, environment = {}, mounts, user } = options;
+    const become = user === undefined ? [] : ["setpriv", `--reuid=${user}`, `--regid=${user}`, "--clear-groups"];
+    const command = ["exec", ...become, "bash", "-s", "--", action, ...words.map(quote)].join(" ");
     const shell =
         mounts === undefined ? ["sh", "-c", command] : ["unshare", "--mount", "sh", "-euc", `${mounts}\n${command}`];
     const [program = "", ...rest] = shell;

@@ -94,3 +94,15 @@ release_of() {
     done
     printf '%s\n' "$newest"
 }
+
+# take_down PROJECT SECONDS: without the volumes that have no name of their own: images ask for them, and nobody finds them
+# again. Volumes with names stay.
+take_down() {
+    local volumes volume
+    volumes=$(docker ps --all --quiet --filter "label=com.docker.compose.project=$1" |
+        xargs --no-run-if-empty docker inspect --format '{{range .Mounts}}{{if eq .Type "volume"}}{{.Name}} {{end}}{{end}}')
+    quietly docker compose --project-name "$1" down --remove-orphans --timeout "$2" || return 1
+    for volume in $volumes; do
+        if [[ $volume =~ ^[0-9a-f]{64}$ ]]; then docker volume rm "$volume" >/dev/null 2>&1 </dev/null || true; fi
+    done
+}

@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Waits until Harbor says of every component that it is healthy (/api/v2.0/health answers 200 also when it is not, so the
+# body counts) and its token service signs. The values are put in front of this text: ADDRESS, PORT, SECONDS_TO_HEALTH.
+set -euo pipefail
+url=http://$ADDRESS:$PORT
+deadline=$((SECONDS + SECONDS_TO_HEALTH))
+
+ask() {
+    if command -v curl >/dev/null; then
+        curl --silent --noproxy '*' --max-time 10 "$@" 2>/dev/null
+    else
+        wget --quiet --no-proxy --timeout 10 --output-document - "$@" 2>/dev/null
+    fi
+}
+
+# One word for each component: its name, or its name with what is wrong.
+sick() {
+    tr '{' '\n' <<<"$1" | sed -n 's/.*"name":"\([^"]*\)".*/\1 &/p' | grep -v '"status":"healthy"' | cut -d ' ' -f 1
+}
+
+health=
+token=
+while ((SECONDS < deadline)); do
+    health=$(ask "$url/api/v2.0/health") || true
+    token=
+    if [[ $health == *'"components"'* && -z $(sick "$health") ]]; then
+        # The health body does not notice a key that the token service cannot sign with.
+        token=$(ask "$url/service/token?service=harbor-registry&scope=") || true
+        if [[ $token == *'"token"'* ]]; then
+            exec bash "$RELEASE/backup/record-version.sh"
+        fi
+    fi
+    sleep 1
+done
+
+# The containers' names are Harbor's own; they differ from those of the components.
+container_of() {
+    case $1 in
+        core | portal | jobservice) printf 'harbor-%s\n' "$1" ;;
+        database) printf 'harbor-db\n' ;;
+        trivy) printf 'trivy-adapter\n' ;;
+        *) printf '%s\n' "$1" ;;
+    esac
+}
+
+tell() {
+    printf -- '--- the last lines of %s:\n' "$1" >&2
+    docker logs --tail 20 "$(container_of "$1")" 2>&1 </dev/null | sed 's/^/    /' >&2 || true
+}
+
+if [[ $health != *'"components"'* ]]; then
+    printf 'Harbor does not answer at %s after %s s\n' "$url" "$SECONDS_TO_HEALTH" >&2
+    tell core
+elif [[ -n $(sick "$health") ]]; then
+    printf 'Harbor is not healthy after %s s: %s\n' "$SECONDS_TO_HEALTH" "$(sick "$health" | paste -s -d ' ')" >&2
+    for component in $(sick "$health"); do tell "$component"; done
+else
+    printf 'Harbor is healthy, but its token service does not sign; nobody can log in with docker\n' >&2
+    tell core
+fi
+exit 1

@@ -1,0 +1,180 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import * as pulumi from "@pulumi/pulumi";
+import type { BackupPlan } from "../../../config/backup";
+import type { HarborPlan, NodePlan } from "../../../config/plan";
+import { ComposeStack, type PlainFile } from "../../compose-stack";
+import type { Machine } from "../../machines";
+import { backupParts, backupSecretFiles } from "./backup";
+import { namedVolumes, placeholder, renderHarborYml, renderOverride, trustFile, type HarborYmlSecret } from "./render";
+import type { HarborSecrets } from "./secrets";
+
+export { HarborSecrets } from "./secrets";
+export { HarborSettings } from "./settings";
+
+export interface HarborNodeArgs {
+    readonly stack: string;
+    readonly plan: HarborPlan;
+    readonly node: NodePlan;
+    readonly machine: Machine;
+    /** Where the load balancer reaches it. */
+    readonly address: pulumi.Output<string>;
+    readonly secrets: HarborSecrets;
+    readonly backup: BackupPlan;
+    /** A secret of the stack file, by name. */
+    readonly secret: (name: string) => pulumi.Output<string>;
+}
+
+const file = (path: string) => readFileSync(join(__dirname, path), "utf8");
+
+/** A hook's text, with the values that it needs in front. */
+function hook(name: string, variables: Readonly<Record<string, string>>): PlainFile {
+    const lines = Object.entries(variables).map(([key, value]) => `readonly ${key}='${value}'`);
+    return { content: [...lines, file(`hooks/${name}.sh`)].join("\n") };
+}
+
+const lines = (values: Readonly<Record<string, pulumi.Input<string>>>): pulumi.Output<string> =>
+    pulumi.output(values).apply((all) =>
+        Object.entries(all)
+            .map(([key, value]) => `${key}=${value}\n`)
+            .join(""),
+    );
+
+function backupSecrets(
+    secrets: HarborSecrets,
+    { s3 }: BackupPlan,
+    secret: (name: string) => pulumi.Output<string>,
+): Record<`root/${string}`, pulumi.Output<string>> {
+    const { databasePassword, s3AccessKey, s3SecretKey } = backupSecretFiles;
+    return {
+        [databasePassword]: secrets.databasePassword,
+        ...(s3 === undefined ? {} : { [s3AccessKey]: secret(s3.accessKey), [s3SecretKey]: secret(s3.secretKey) }),
+    };
+}
+
+/** A node that runs Harbor. */
+export class HarborNode extends pulumi.ComponentResource {
+    /** Done when the node is healthy. */
+    readonly released: pulumi.CustomResource;
+
+    constructor(name: string, args: HarborNodeArgs, options?: pulumi.ComponentResourceOptions) {
+        super("harborage:index:HarborNode", name, {}, options);
+        const { stack, plan, node, machine, secrets, secret } = args;
+        const { config, storage } = plan;
+        const variables = {
+            VERSION: config.version,
+            INSTALLER_SHA256: config.installer.sha256,
+            DATA_DIRECTORY: node.dataDirectory,
+            TRIVY: String(config.trivy.enabled),
+            PORT: String(node.port),
+            SECONDS_TO_HEALTH: String(config.healthMinutes * 60),
+            VOLUMES: namedVolumes(plan)
+                .map(({ name: volume }) => volume)
+                .join(" "),
+        };
+        const { objects, cache, database } = storage;
+        const backup = backupParts({
+            version: config.version,
+            stack,
+            node: node.name,
+            backup: args.backup,
+            dataDirectory: node.dataDirectory,
+            database: database.kind === "external" ? database : { kind: "bundled" },
+            redis: cache.kind === "external" ? "external" : "bundled",
+        });
+        const certificates = Object.entries({ objects, cache, database }).flatMap(([part, { kind, ...rest }]) =>
+            kind === "external" && "caCertificate" in rest && rest.caCertificate !== undefined
+                ? [[trustFile[part as keyof typeof trustFile], { content: rest.caCertificate }] as const]
+                : [],
+        );
+        const compose = new ComposeStack(
+            name,
+            {
+                machine,
+                project: node.project,
+                plainFiles: args.address.apply((address) => ({
+                    "harbor.yml.in": { content: renderHarborYml(plan, node) },
+                    "docker-compose.override.yml": {
+                        content: renderOverride({ stack, plan, node, address, backup: backup.service }),
+                    },
+                    "registry/start.sh": { content: file("start.sh"), mode: "0755" },
+                    ...Object.fromEntries(certificates),
+                    ...backup.plainFiles,
+                    "hooks/generate.sh": hook("generate", variables),
+                    "hooks/health.sh": hook("health", { ...variables, ADDRESS: address }),
+                })),
+                secretFiles: {
+                    "root/harbor-yml": this.harborYmlSecrets(plan, secrets, secret),
+                    "root/secretkey": secrets.secretKey,
+                    "root/private_key.pem": secrets.tokenKey,
+                    "root/root.crt": secrets.tokenCertificate,
+                    ...backupSecrets(secrets, args.backup, secret),
+                    "root/core.env": lines({
+                        CORE_SECRET: secrets.coreSecret,
+                        JOBSERVICE_SECRET: secrets.jobserviceSecret,
+                        CSRF_KEY: secrets.csrfKey,
+                        ROBOT_SCANNER_NAME_PREFIX: secrets.scannerPrefix,
+                        REGISTRY_CREDENTIAL_PASSWORD: secrets.registryPassword,
+                    }),
+                    "root/jobservice.env": lines({
+                        CORE_SECRET: secrets.coreSecret,
+                        JOBSERVICE_SECRET: secrets.jobserviceSecret,
+                        REGISTRY_CREDENTIAL_PASSWORD: secrets.registryPassword,
+                    }),
+                    "root/registryctl.env": lines({
+                        CORE_SECRET: secrets.coreSecret,
+                        JOBSERVICE_SECRET: secrets.jobserviceSecret,
+                    }),
+                    "service/passwd": secrets.registryHtpasswd,
+                    "service/http-secret": secrets.registryHttpSecret,
+                    ...Object.fromEntries(
+                        Object.entries(secrets.internalTls).map(([each, content]) => [`root/tls/${each}`, content]),
+                    ),
+                },
+                data: { directory: node.dataDirectory, deleteData: node.deleteData },
+                // Docker calls jobservice unhealthy when it starts faster than core, and comes back by itself.
+                health: "hook",
+            },
+            { parent: this },
+        );
+        this.released = compose.released;
+        this.registerOutputs({});
+    }
+
+    /** A line for each placeholder of harbor.yml: its name and the value as YAML. */
+    private harborYmlSecrets(
+        { config, storage }: HarborPlan,
+        secrets: HarborSecrets,
+        secret: (name: string) => pulumi.Output<string>,
+    ): pulumi.Output<string> {
+        const { objects, cache } = storage;
+        const exporter = config.trace?.exporter;
+        const names: Partial<Record<HarborYmlSecret, string | undefined>> = {
+            redis: cache.kind === "external" ? cache.password : undefined,
+            github_token: config.trivy.githubToken,
+            jaeger: exporter?.kind === "jaeger" ? exporter.password : undefined,
+        };
+        const keys =
+            objects.kind === "external" && objects.accessKey !== undefined && objects.secretKey !== undefined
+                ? { s3_access_key: secret(objects.accessKey), s3_secret_key: secret(objects.secretKey) }
+                : {};
+        const values: Partial<Record<HarborYmlSecret, pulumi.Output<string>>> = {
+            admin: secrets.initialPassword,
+            database: secrets.databasePassword,
+            ...Object.fromEntries(
+                Object.entries(names).flatMap(([name, each]) => (each === undefined ? [] : [[name, secret(each)]])),
+            ),
+            // Written into the registry's configuration without quotes; these are kept.
+            ...Object.fromEntries(
+                Object.entries(keys).map(([name, value]) => [name, value.apply((text) => JSON.stringify(text))]),
+            ),
+        };
+        return pulumi.secret(
+            pulumi.output(values).apply((all) =>
+                Object.entries(all)
+                    .map(([name, value]) => `${placeholder.secret(name as HarborYmlSecret)} ${JSON.stringify(value)}\n`)
+                    .join(""),
+            ),
+        );
+    }
+}

@@ -1,0 +1,97 @@
+import * as pulumi from "@pulumi/pulumi";
+import type { HarborPlan } from "../../../config/plan";
+import {
+    AdminPassword,
+    Configuration,
+    GarbageCollectionSchedule,
+    Provider,
+    PurgeAuditSchedule,
+    ScanAllSchedule,
+} from "../../harbor-api";
+import type { HarborSecrets } from "./secrets";
+
+export interface HarborSettingsArgs {
+    readonly plan: HarborPlan;
+    readonly secrets: HarborSecrets;
+    /** Where the load balancer is reached, with its port. */
+    readonly address: pulumi.Input<string>;
+    /** The CA of its certificate, PEM. */
+    readonly caCertificate: pulumi.Input<string>;
+    /** What runs Harbor: when it goes, nothing needs to be taken back; another one has to be told everything again. */
+    readonly node: pulumi.CustomResource;
+}
+
+const hoursPerDay = 24;
+
+/** The operations that Harbor writes into its audit log: what GET /api/v2.0/auditlog-exts/events lists. */
+const auditEvents = [
+    "create_artifact",
+    "delete_artifact",
+    "pull_artifact",
+    "create_project",
+    "delete_project",
+    "delete_repository",
+    "login_user",
+    "logout_user",
+    "create_user",
+    "delete_user",
+    "update_user",
+    "create_robot",
+    "delete_robot",
+    "update_configuration",
+];
+
+/** What only Harbor's API can set, through the load balancer. */
+export class HarborSettings extends pulumi.ComponentResource {
+    constructor(name: string, args: HarborSettingsArgs, options?: pulumi.ComponentResourceOptions) {
+        super("harborage:index:HarborSettings", name, {}, options);
+        const { plan, secrets } = args;
+        const { config, schedules } = plan;
+        const provider = new Provider(
+            name,
+            {
+                url: plan.publicUrl,
+                address: args.address,
+                caCertificate: args.caCertificate,
+                username: "admin",
+                password: secrets.adminPassword,
+            },
+            { parent: this },
+        );
+        const instance = args.node.id;
+        const common = { parent: this, provider, deletedWith: args.node };
+        const adminPassword = new AdminPassword(
+            `${name}-admin-password`,
+            { password: secrets.adminPassword, initialPassword: secrets.initialPassword, instance },
+            common,
+        );
+        const afterPassword = { ...common, dependsOn: adminPassword };
+        if (Object.keys(config.settings).length > 0) {
+            new Configuration(`${name}-configuration`, { settings: config.settings, instance }, afterPassword);
+        }
+        if (schedules.garbageCollection !== undefined) {
+            const { deleteUntagged, workers } = config.garbageCollection;
+            new GarbageCollectionSchedule(
+                `${name}-garbage-collection`,
+                { cron: schedules.garbageCollection, deleteUntagged, workers, instance },
+                afterPassword,
+            );
+        }
+        if (schedules.scan !== undefined) {
+            new ScanAllSchedule(`${name}-scan`, { cron: schedules.scan, instance }, afterPassword);
+        }
+        if (schedules.auditLog !== undefined) {
+            new PurgeAuditSchedule(
+                `${name}-audit-log`,
+                {
+                    cron: schedules.auditLog,
+                    retentionHours: config.auditLog.keepDays * hoursPerDay,
+                    includeEventTypes: auditEvents,
+                    instance,
+                },
+                afterPassword,
+            );
+        }
+        this.registerOutputs({});
+    }
+}

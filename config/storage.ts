@@ -1,0 +1,185 @@
+import { z } from "zod";
+import {
+    certificatePem,
+    choice,
+    dnsNameOrAddress,
+    flag,
+    httpUrl,
+    integer,
+    object,
+    port,
+    secretName,
+    text,
+    variants,
+} from "./fields";
+
+/** The part of the stack file's schema that says where state is kept. */
+
+/** A named volume of Docker; names of some drivers take no `_`. */
+const volume = (what: string, example: string) =>
+    object(
+        {
+            kind: z.literal("volume"),
+            name: text(/^[A-Za-z0-9][A-Za-z0-9.-]{0,62}$/, "a name of letters, digits, . and -", example)
+                .optional()
+                .describe(`The volume's name. Default: harborage-STACK-${what}.`),
+            driver: text(/^[A-Za-z0-9][A-Za-z0-9_./:-]*$/, "the name of a volume driver", "local")
+                .default("local")
+                .describe("The volume driver, which must be installed on the machine."),
+            options: z
+                .record(
+                    text(/^[A-Za-z0-9_.-]+$/, "the name of an option", "device"),
+                    text(/^[^\n]*$/, "text", ":/export/registry"),
+                    'expected texts by name, for example {type: nfs, device: ":/export/registry"}',
+                )
+                .default({})
+                .describe("The driver's options."),
+        },
+        "{kind: volume, driver: local, options: {type: nfs, device: …}}",
+    ).describe("On a named volume of Docker, outside of the machine. It is never deleted.");
+
+const nodeObjects = object(
+    {
+        kind: z.literal("node"),
+        deleteData: flag()
+            .default(false)
+            .describe(
+                "Whether `destroy` deletes the images that were pushed, and with engine harbor everything else that is kept on the node. Apply it with `up` before `destroy`.",
+            ),
+    },
+    "{kind: node}",
+).describe("In the machine's directory on the node.");
+
+const externalObjects = object(
+    {
+        kind: z.literal("external"),
+        bucket: text(/^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/, "a bucket", "registry").describe(
+            "The bucket. It must exist.",
+        ),
+        region: text(/^[a-z0-9-]+$/, "a region", "eu-central-1").describe("Its region."),
+        endpoint: httpUrl("https://s3.example.com").optional().describe("The server, where it is not Amazon's."),
+        rootDirectory: text(/^\/[A-Za-z0-9_./-]*$/, "a folder", "/harbor")
+            .default("/")
+            .describe("The folder in the bucket that everything is below."),
+        accessKey: secretName.optional().describe("The name of the secret that holds the access key."),
+        secretKey: secretName
+            .optional()
+            .describe("The name of the secret that holds the secret key. Without keys the machine's role is used."),
+        caCertificate: certificatePem
+            .optional()
+            .describe("The CA of the server's certificate. Default: the public ones."),
+        encrypt: flag().default(false).describe("Whether objects are stored encrypted by the server."),
+        storageClass: choice(["STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING"])
+            .default("STANDARD")
+            .describe("The storage class."),
+        redirect: flag()
+            .default(false)
+            .describe("Whether clients are sent to the server for layers; they must be able to reach it."),
+    },
+    "{kind: external, bucket: registry, region: eu-central-1, accessKey: s3AccessKey, secretKey: s3SecretKey}",
+)
+    .refine((value) => (value.accessKey === undefined) === (value.secretKey === undefined), {
+        path: ["secretKey"],
+        error: "expected accessKey and secretKey, or neither, for example {accessKey: s3AccessKey, secretKey: s3SecretKey}",
+    })
+    .describe("In a bucket that exists, in S3 or in a server that speaks it. Engine harbor.");
+
+const externalDatabase = object(
+    {
+        kind: z.literal("external"),
+        host: dnsNameOrAddress.describe("Where it is."),
+        port: port(5432).default(5432).describe("Its port."),
+        name: text(/^[A-Za-z_][A-Za-z0-9_-]*$/, "the name of a database", "registry")
+            .default("registry")
+            .describe("The database. It must exist."),
+        user: text(/^[A-Za-z_][A-Za-z0-9_.-]*$/, "a user", "harbor").describe(
+            "Who to log in as; owner of the database.",
+        ),
+        password: secretName.describe("The name of the secret that holds the password: letters and digits."),
+        sslMode: choice(["disable", "require", "verify-ca", "verify-full"])
+            .default("require")
+            .describe("How the connection is secured."),
+        caCertificate: certificatePem
+            .optional()
+            .describe("The CA of the server's certificate, for verify-ca and verify-full. Default: the public ones."),
+    },
+    "{kind: external, host: db.example.com, user: harbor, password: databasePassword}",
+).describe("A PostgreSQL that exists, 12 or newer.");
+
+const externalCache = object(
+    {
+        kind: z.literal("external"),
+        host: text(
+            /^[A-Za-z0-9][A-Za-z0-9.-]*:\d{1,5}(?:,[A-Za-z0-9][A-Za-z0-9.-]*:\d{1,5})*$/,
+            "a host and its port, or those of all sentinels, with commas",
+            "redis.example.com:6379",
+        ).describe("Where it is; with `sentinelMaster` the sentinels."),
+        username: text(/^[A-Za-z0-9_.-]+$/, "a user", "harbor")
+            .optional()
+            .describe("Who to log in as."),
+        password: secretName.optional().describe("The name of the secret that holds the password."),
+        sentinelMaster: text(/^[A-Za-z0-9_.-]+$/, "a name", "mymaster")
+            .optional()
+            .describe("The sentinels' master set."),
+        tls: flag().default(false).describe("Whether the connection is TLS."),
+        caCertificate: certificatePem.optional().describe("The CA of the server's certificate, with `tls`."),
+        indexes: object(
+            {
+                registry: integer(0, 1000, "an index", 1).default(1).describe("The registry's."),
+                jobs: integer(0, 1000, "an index", 2).default(2).describe("The jobs'."),
+                trivy: integer(0, 1000, "an index", 5).default(5).describe("Trivy's."),
+                harbor: integer(0, 1000, "an index", 6).optional().describe("What core keeps beside. Default: 0."),
+                cacheLayer: integer(0, 1000, "an index", 7).optional().describe("The cache's. Default: 0."),
+            },
+            "{registry: 1}",
+        )
+            .prefault({})
+            .describe("The numbers of the databases in Redis. Core uses 0."),
+        idleSeconds: integer(0, 86_400, "seconds", 30)
+            .default(30)
+            .describe("How long a connection may be without work."),
+    },
+    "{kind: external, host: redis.example.com:6379, password: redisPassword}",
+).describe("A Redis or Valkey that exists.");
+
+const nodeDatabase = object({ kind: z.literal("node") }, "{kind: node}").describe("Harbor's own, on the node.");
+const nodeCache = object({ kind: z.literal("node") }, "{kind: node}").describe("Harbor's own, on the node.");
+const nodeJobLogs = object({ kind: z.literal("node") }, "{kind: node}").describe(
+    "In the machine's directory on the node.",
+);
+
+/** `harborage:storage`. */
+export const storage = object(
+    {
+        objects: variants(
+            "kind",
+            [nodeObjects, volume("registry", "registry-data"), externalObjects],
+            ["node", "volume", "external"],
+            "{kind: node}",
+        )
+            .prefault({ kind: "node" })
+            .describe("Where the pushed images are kept. Others than node: engine harbor."),
+        database: variants(
+            "kind",
+            [nodeDatabase, volume("database", "registry-database"), externalDatabase],
+            ["node", "volume", "external"],
+            "{kind: node}",
+        )
+            .prefault({ kind: "node" })
+            .describe("Harbor's database."),
+        cache: variants("kind", [nodeCache, externalCache], ["node", "external"], "{kind: node}")
+            .prefault({ kind: "node" })
+            .describe("Harbor's Redis."),
+        jobLogs: variants(
+            "kind",
+            [nodeJobLogs, volume("job-logs", "registry-job-logs")],
+            ["node", "volume"],
+            "{kind: node}",
+        )
+            .prefault({ kind: "node" })
+            .describe("The logs of Harbor's jobs."),
+    },
+    "{objects: {kind: node}}",
+);
+
+export type StorageConfig = z.output<typeof storage>;
