@@ -42,7 +42,8 @@ refuse_older() {
 
 # The version in the stack file was put back, but the database may have been changed by the newer one.
 refuse_half_upgraded() {
-    if [[ ! -f $upgrade_file ]]; then return; fi
+    # Where it is to this version, it was healthy, and the note was only not taken away any more.
+    if [[ ! -f $upgrade_file || $(value_of "$upgrade_file" to) == "$version" ]]; then return; fi
     fail "the upgrade to $(value_of "$upgrade_file" to) has begun to change the database; to go back to $version, first restore its backup: $(restore_command "$(value_of "$upgrade_file" release)" "$(value_of "$upgrade_file" backup)")"
 }
 
