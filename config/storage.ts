@@ -125,9 +125,10 @@ const externalCache = object(
         caCertificate: certificatePem.optional().describe("The CA of the server's certificate, with `tls`."),
         indexes: object(
             {
-                registry: integer(0, 1000, "an index", 1).default(1).describe("The registry's."),
-                jobs: integer(0, 1000, "an index", 2).default(2).describe("The jobs'."),
-                trivy: integer(0, 1000, "an index", 5).default(5).describe("Trivy's."),
+                // Harbor's `prepare` takes 0 for absent (get_redis_configs), here and below.
+                registry: integer(1, 1000, "an index", 1).default(1).describe("The registry's."),
+                jobs: integer(1, 1000, "an index", 2).default(2).describe("The jobs'."),
+                trivy: integer(1, 1000, "an index", 5).default(5).describe("Trivy's."),
                 harbor: integer(0, 1000, "an index", 6).optional().describe("What core keeps beside. Default: 0."),
                 cacheLayer: integer(0, 1000, "an index", 7).optional().describe("The cache's. Default: 0."),
             },
@@ -135,7 +136,7 @@ const externalCache = object(
         )
             .prefault({})
             .describe("The numbers of the databases in Redis. Core uses 0."),
-        idleSeconds: integer(0, 86_400, "seconds", 30)
+        idleSeconds: integer(1, 86_400, "seconds", 30)
             .default(30)
             .describe("How long a connection may be without work."),
     },
