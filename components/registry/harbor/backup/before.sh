@@ -62,7 +62,7 @@ upgrade() {
         note "$from" "$name" "$(place "$old")" "$old"
     fi
     say "stopping Harbor $from"
-    quietly docker compose --project-name "$PROJECT" down --remove-orphans --timeout 60 || fail "Harbor $from cannot be stopped; see above"
+    take_down || fail "Harbor $from cannot be stopped; see above"
 }
 
 # note FROM BACKUP PLACE RELEASE

@@ -38,6 +38,16 @@ compose() {
     (cd "$folder" && docker compose "$@" </dev/null)
 }
 
+# take_down: takes all containers of the project away, with the volumes without a name that its images ask for, which
+# compose would hand on and never remove.
+take_down() {
+    local volumes
+    mapfile -t volumes < <(docker ps --all --quiet --filter "label=com.docker.compose.project=$PROJECT" </dev/null |
+        xargs --no-run-if-empty docker inspect --format '{{range .Mounts}}{{println .Name}}{{end}}' | grep -xE '[0-9a-f]{64}')
+    quietly docker compose --project-name "$PROJECT" down --remove-orphans --timeout 60 || return 1
+    ((${#volumes[@]} == 0)) || docker volume rm "${volumes[@]}" >/dev/null 2>&1 </dev/null || true
+}
+
 # quietly COMMAND...: shows what it says only when it fails.
 quietly() {
     local said status=0

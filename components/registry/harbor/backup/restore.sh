@@ -126,7 +126,7 @@ confirm() {
 }
 
 stop_all() {
-    quietly docker compose --project-name "$PROJECT" down --remove-orphans --timeout 60 || fail "the services of $PROJECT cannot be stopped; see above"
+    take_down || fail "the services of $PROJECT cannot be stopped; see above"
 }
 
 # --- The files of Harbor's own database, in their folder or volume ---
