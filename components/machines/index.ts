@@ -8,6 +8,7 @@ import { OpenstackMachine } from "./openstack/vm";
 
 export type { Host, Machine } from "./machine";
 export { runScript } from "./run";
+export { quote } from "./script-text";
 
 /**
  * The machines of a plan, by name.

@@ -179,7 +179,10 @@ describe("Harbor on a machine that is reached by SSH, with internal TLS, metrics
     });
 
     it("has images, database and job logs on its volumes, each for the user that writes there", async () => {
-        assert.deepEqual(await volumeNames(), ownNames());
+        assert.deepEqual(
+            (await volumeNames()).filter((name) => !/^[0-9a-f]{64}$/.test(name)),
+            ownNames(),
+        );
         const started = await api(access, "POST", "/system/gc/schedule", { schedule: { type: "Manual" } });
         assert.equal(started.status, 201, started.body);
         await until("the log of a job is there", 60, async () => {

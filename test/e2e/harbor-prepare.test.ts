@@ -26,9 +26,7 @@ interface Service {
 
 interface Composed {
     readonly services: Readonly<Record<string, Service>>;
-    readonly volumes?: Readonly<
-        Record<string, { readonly name: string; readonly driver: string; readonly driver_opts?: Settings }>
-    >;
+    readonly volumes?: Readonly<Record<string, { readonly name: string; readonly external: boolean }>>;
 }
 
 /** What Harbor's own `prepare` made of a stack file. */
@@ -215,7 +213,7 @@ const stackFiles: Readonly<Record<string, StackFile>> = {
             objects: {
                 kind: "volume",
                 name: "images",
-                options: { type: "nfs", device: ":/export/images", o: "addr=192.0.2.9" },
+                options: { type: "none", o: "bind", device: "/run/images" },
             },
             database: { kind: "volume" },
             jobLogs: { kind: "volume" },
@@ -270,10 +268,15 @@ class Prepare {
             machines: { box: { kind: "local", directory: this.folder } },
             topology: { kind: "single", node: "box", loadBalancer: "box" },
             loadBalancer: { mode: "http", httpsPort: 8443, httpPort: 8081 },
-            registry: harborRegistry(this.installer, registry),
+            registry: harborRegistry(this.installer, { ...registry, secrets: { secretKey: "harborKey" } }),
             ...(storage === undefined ? {} : { storage }),
         };
-        const { resources, error } = await runProgram({ stack, settings, secrets });
+        const { resources, error } = await runProgram({
+            stack,
+            settings,
+            // The one that `prepare` looks at.
+            secrets: { ...secrets, harborKey: "0123456789abcdef" },
+        });
         assert.equal(error, undefined, error?.message);
         for (const part of ["data", "project", "files", "release"]) {
             const inputs = plain(resources.find(({ name }) => name === `box-${part}`)?.inputs) as Record<
@@ -324,6 +327,7 @@ describe("Harbor's own prepare", function () {
         machine = await Machine.make(join(folder, "box"));
         await machine.boot();
         await machine.startDocker();
+        await machine.run("mkdir", ["/run/images"]);
         prepare = await Prepare.on(machine, installer, join(folder, "machine"));
     });
 
@@ -343,7 +347,7 @@ describe("Harbor's own prepare", function () {
         assert.equal(core["POSTGRESQL_HOST"], "postgresql");
         assert.equal(core["POSTGRESQL_MAX_OPEN_CONNS"], "900");
         assert.equal(core["_REDIS_URL_CORE"], "redis://redis:6379?idle_timeout_seconds=30");
-        assert.equal(core["WITH_TRIVY"], "true");
+        assert.equal(core["WITH_TRIVY"], "True");
         assert.equal(core["LOG_LEVEL"], "info");
         assert.equal(core["QUOTA_UPDATE_PROVIDER"], "db");
         assert.deepEqual(
@@ -374,7 +378,7 @@ describe("Harbor's own prepare", function () {
     it("leaves trivy out", async () => {
         const { services } = await generate("no trivy");
         assert.equal(services["trivy-adapter"], undefined);
-        assert.equal(services["core"]?.environment?.["WITH_TRIVY"], "false");
+        assert.equal(services["core"]?.environment?.["WITH_TRIVY"], "False");
     });
 
     it("takes an external PostgreSQL", async () => {
@@ -414,7 +418,7 @@ describe("Harbor's own prepare", function () {
         assert.equal(redis["password"], "redispassword123");
         assert.equal(redis["db"], 11);
         assert.equal(redis["enableTLS"], true);
-        assert.ok(file("shared/trust-certificates/redis_custom_ca.crt").includes(certificate.trim()));
+        assert.ok(file("shared/trust-certificates/redis_tls_ca.crt").includes(certificate.trim()));
     });
 
     it("takes Redis sentinels", async () => {
@@ -564,14 +568,16 @@ describe("Harbor's own prepare", function () {
                 ?.replace(/-database$/, "") ?? "";
         assert.deepEqual(on("postgresql", "/var/lib/postgresql/data"), [["volume", `${stack}-database`]]);
         assert.deepEqual(on("jobservice", "/var/log/jobs"), [["volume", `${stack}-job-logs`]]);
-        assert.deepEqual(volumes?.["images"], {
-            name: "images",
-            driver: "local",
-            driver_opts: { type: "nfs", device: ":/export/images", o: "addr=192.0.2.9" },
-        });
+        assert.deepEqual(volumes?.["images"], { name: "images", external: true });
+        const format = "{{.Driver}} {{.Options.device}}";
+        assert.deepEqual(await machine.docker("volume", "inspect", "--format", format, "images"), [
+            "local /run/images",
+        ]);
+        assert.equal(await machine.run("stat", ["--format", "%u:%g", "/run/images"]), "10000:10000");
     });
 
     it("of an older version takes them all", async function () {
+        this.timeout("10m");
         const older = await harborInstaller("HARBORAGE_HARBOR_OLD_INSTALLER");
         if (older === undefined) {
             this.skip();

@@ -63,7 +63,7 @@ function send(access: Access, method: string, path: string, options: RequestOpti
                 ca,
                 agent: false,
                 headers: {
-                    Host: `${name}:${port}`,
+                    Host: port === 443 ? name : `${name}:${port}`,
                     Accept: "application/vnd.oci.image.manifest.v1+json, */*",
                     ...(login === undefined ? {} : { Authorization: basic(login) }),
                     ...options.headers,

@@ -17,7 +17,16 @@ main() {
             same_incarnation "$directory" "$incarnation" || return 0
             lock_machine "$directory"
             take_down "$project"
+            say_kept_volumes
             rm -rf "${root:?}"
             ;;
     esac
+}
+
+# Named volumes stay whatever happens.
+say_kept_volumes() {
+    local name
+    for name in $(docker volume ls --quiet --filter "label=harborage.project=$project"); do
+        say "kept: the volume $name on $(hostname); delete it with: docker volume rm $name"
+    done
 }

@@ -37,7 +37,7 @@ main() {
         fail "the change to $project did not become healthy; the release before runs again"
     fi
     # Nothing ran before: leave nothing that runs.
-    [[ -n $previous ]] || compose down --remove-orphans --timeout 10 >/dev/null 2>&1 || true
+    [[ -n $previous ]] || compose down --volumes --remove-orphans --timeout 10 >/dev/null 2>&1 || true
     [[ -n $previous ]] || rm -f "$root/current"
     fail "$project did not become healthy; none of it runs now"
 }
@@ -110,8 +110,9 @@ containers() {
 
 # activate ROOT RELEASE: switches, starts what changed, reloads what stayed, waits until it is well.
 activate() {
-    local root=$1 release=$2 before
+    local root=$1 release=$2 before volumes
     before=$(containers)
+    mapfile -t volumes < <(nameless_volumes "$project")
     ln -sfn "$release" "$root/current.new"
     mv -T "$root/current.new" "$root/current"
     local wait=()
@@ -120,6 +121,7 @@ activate() {
         tail -n 20 "$root/up.log" >&2
         return 1
     }
+    remove_volumes "${volumes[@]}"
     if [[ -n $before ]]; then
         hook "$root/$release" reload || return 1
     fi

@@ -248,17 +248,26 @@ wait_for_docker() {
     done
 }
 
-# take_down PROJECT: removes the containers and networks of a compose project, and the volumes that have no name of their own:
-# those that images ask for, and that nobody finds again.
+# nameless_volumes PROJECT: the volumes without a name that the images of its services ask for.
+nameless_volumes() {
+    docker ps --all --quiet --filter "label=com.docker.compose.project=$1" </dev/null |
+        xargs --no-run-if-empty docker inspect --format '{{range .Mounts}}{{println .Name}}{{end}}' |
+        grep -xE '[0-9a-f]{64}' || true
+}
+
+# remove_volumes NAME...: those that no container uses any more. Docker removes one without a name together with the
+# container that it was made for alone, and compose hands it on to the next one, or leaves it.
+remove_volumes() {
+    (($# == 0)) || docker volume rm "$@" >/dev/null 2>&1 </dev/null || true
+}
+
+# take_down PROJECT: removes the containers, the networks and the nameless volumes of a compose project.
 take_down() {
-    local volumes volume
     docker_answers || fail "Docker does not answer, so the services of $1 cannot be taken down; start it and run again"
-    volumes=$(docker ps --all --quiet --filter "label=com.docker.compose.project=$1" |
-        xargs --no-run-if-empty docker inspect --format '{{range .Mounts}}{{if eq .Type "volume"}}{{.Name}} {{end}}{{end}}')
+    local volumes
+    mapfile -t volumes < <(nameless_volumes "$1")
     docker compose --project-name "$1" down --remove-orphans --timeout 30 </dev/null 2>&1 | tail -n 20 >&2
-    for volume in $volumes; do
-        [[ ! $volume =~ ^[0-9a-f]{64}$ ]] || docker volume rm "$volume" >/dev/null 2>&1 </dev/null || true
-    done
+    remove_volumes "${volumes[@]}"
 }
 
 # take_down_all DIRECTORY: those of all projects that the folder has.

@@ -4,7 +4,7 @@ import * as pulumi from "@pulumi/pulumi";
 import type { BackupPlan } from "../../../config/backup";
 import type { HarborPlan, NodePlan } from "../../../config/plan";
 import { ComposeStack, type PlainFile } from "../../compose-stack";
-import type { Machine } from "../../machines";
+import { quote, type Machine } from "../../machines";
 import { backupParts, backupSecretFiles } from "./backup";
 import { namedVolumes, placeholder, renderHarborYml, renderOverride, trustFile, type HarborYmlSecret } from "./render";
 import type { HarborSecrets } from "./secrets";
@@ -27,10 +27,10 @@ export interface HarborNodeArgs {
 
 const file = (path: string) => readFileSync(join(__dirname, path), "utf8");
 
-/** A hook's text, with the values that it needs in front. */
-function hook(name: string, variables: Readonly<Record<string, string>>): PlainFile {
+/** A hook's text, with the values that it needs in front, and calls of its functions behind. */
+function hook(name: string, variables: Readonly<Record<string, string>>, calls: readonly string[] = []): PlainFile {
     const lines = Object.entries(variables).map(([key, value]) => `readonly ${key}='${value}'`);
-    return { content: [...lines, file(`hooks/${name}.sh`)].join("\n") };
+    return { content: [...lines, file(`hooks/${name}.sh`), ...calls].join("\n") };
 }
 
 const lines = (values: Readonly<Record<string, pulumi.Input<string>>>): pulumi.Output<string> =>
@@ -68,10 +68,17 @@ export class HarborNode extends pulumi.ComponentResource {
             TRIVY: String(config.trivy.enabled),
             PORT: String(node.port),
             SECONDS_TO_HEALTH: String(config.healthMinutes * 60),
-            VOLUMES: namedVolumes(plan)
-                .map(({ name: volume }) => volume)
-                .join(" "),
+            DATABASE: storage.database.kind === "external" ? "external" : "bundled",
+            STACK: stack,
         };
+        const volumes = namedVolumes(plan).map(({ name: volume, owner, driver, options }) =>
+            [
+                ...["volume", volume, owner, "--driver", driver],
+                ...Object.entries(options).flatMap(([key, value]) => ["--opt", `${key}=${value}`]),
+            ]
+                .map(quote)
+                .join(" "),
+        );
         const { objects, cache, database } = storage;
         const backup = backupParts({
             version: config.version,
@@ -100,7 +107,7 @@ export class HarborNode extends pulumi.ComponentResource {
                     "registry/start.sh": { content: file("start.sh"), mode: "0755" },
                     ...Object.fromEntries(certificates),
                     ...backup.plainFiles,
-                    "hooks/generate.sh": hook("generate", variables),
+                    "hooks/generate.sh": hook("generate", variables, volumes),
                     "hooks/health.sh": hook("health", { ...variables, ADDRESS: address }),
                 })),
                 secretFiles: {

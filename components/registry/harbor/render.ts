@@ -274,8 +274,9 @@ export function renderOverride({ stack, plan, node, address, backup }: OverrideA
     const { objects, database, cache, jobLogs } = storage;
     const labels = { "harborage.stack": stack };
     const metricsAddress = config.metrics.cidrs.length > 0 ? "0.0.0.0" : address;
+    // Docker would give an empty volume to whom the folder belongs that the image has in its place.
     const mount = (part: { kind: string; name?: string }, target: string) =>
-        part.kind === "volume" ? { volumes: [`${part.name ?? ""}:${target}`] } : {};
+        part.kind === "volume" ? { volumes: [`${part.name ?? ""}:${target}:nocopy`] } : {};
     // `prepare` joins a Python set: the order is another one each time, and the containers would be made anew.
     const noProxy = [...new Set([...ownNames, ...(config.proxy?.noProxy ?? [])])].sort().join(",");
     const proxied = (component: "core" | "jobservice" | "trivy"): Service =>
@@ -354,9 +355,8 @@ export function renderOverride({ stack, plan, node, address, backup }: OverrideA
         ...(volumes.length === 0
             ? {}
             : {
-                  volumes: Object.fromEntries(
-                      volumes.map(({ name, driver, options }) => [name, { name, driver, driver_opts: options }]),
-                  ),
+                  // Made by the generate hook: what compose does not know as its own, it never deletes.
+                  volumes: Object.fromEntries(volumes.map(({ name }) => [name, { name, external: true }])),
               }),
     });
     // In place of the ports of Harbor's file, which are open to everybody.
@@ -365,7 +365,15 @@ export function renderOverride({ stack, plan, node, address, backup }: OverrideA
     return document.toString({ lineWidth: 0 });
 }
 
-/** The named volumes that Harbor's state is on. */
-export function namedVolumes({ storage }: HarborPlan): NamedVolume[] {
-    return [storage.objects, storage.database, storage.jobLogs].filter((part) => part.kind === "volume");
+/** Who writes there, as user and group: Harbor's components and its database (DEFAULT_UID and PG_UID in prepare/g.py). */
+const owners = { harbor: "10000:10000", database: "999:999" } as const;
+
+/** The named volumes that Harbor's state is on, each with the user that writes there. */
+export function namedVolumes({ storage }: HarborPlan): (NamedVolume & { readonly owner: string })[] {
+    const { objects, database, jobLogs } = storage;
+    return [
+        ...(objects.kind === "volume" ? [{ ...objects, owner: owners.harbor }] : []),
+        ...(database.kind === "volume" ? [{ ...database, owner: owners.database }] : []),
+        ...(jobLogs.kind === "volume" ? [{ ...jobLogs, owner: owners.harbor }] : []),
+    ];
 }

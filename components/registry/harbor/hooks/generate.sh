@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Has Harbor's own `prepare` generate the compose file and the configuration into the folder of the release. What runs is
-# not touched. The values are put in front of this text: VERSION, INSTALLER_SHA256 (its SHA-256), DATA_DIRECTORY, TRIVY.
+# not touched. The values are put in front of this text: VERSION, INSTALLER_SHA256 (its SHA-256), DATA_DIRECTORY, TRIVY,
+# STACK; a call of `volume` for each named volume is put behind it.
 set -euo pipefail
 umask 077
 # shellcheck source=/dev/null
@@ -74,3 +75,25 @@ for image in $(docker compose config --images </dev/null); do
     docker image inspect "$image" >/dev/null 2>&1 || docker pull --quiet "$image" >/dev/null </dev/null ||
         fail "cannot pull $image; on a site without Docker Hub, use the offline installer (registry.installer)"
 done
+# Of the place that the release moves to: `docker compose` by hand in the folder `current` must not see other paths.
+printf 'COMPOSE_FILE=%s\n' "$FINAL/docker-compose.yml:$FINAL/docker-compose.override.yml" >>"$RELEASE/.env"
+
+# volume NAME OWNER OPTION...: makes a named volume that is not there, and lets OWNER write to it. A new one is root's,
+# and Harbor's services are not root.
+volume() {
+    local name=$1 owner=$2
+    shift 2
+    docker volume inspect "$name" >/dev/null 2>&1 </dev/null ||
+        docker volume create --label "harborage.stack=$STACK" --label "harborage.project=$PROJECT" "$@" "$name" >/dev/null </dev/null ||
+        fail "Docker cannot make the volume $name; see its driver and options in the stack file (storage)"
+    # Asked first: some servers let nobody change the owner, and have the right one.
+    in_volume "$name" "$owner" '[ -w /volume ]' ||
+        in_volume "$name" 0:0 "chown $owner /volume" ||
+        fail "the user $owner cannot write to the volume $name, and root cannot give it to that user; do it where the volume is"
+}
+
+# in_volume NAME USER CODE
+in_volume() {
+    docker run --rm --network none --user "$2" --volume "$1:/volume:nocopy" --entrypoint sh "goharbor/prepare:v$VERSION" -c "$3" </dev/null
+}
+

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Waits until Harbor says of every component that it is healthy (/api/v2.0/health answers 200 also when it is not, so the
-# body counts) and its token service signs. The values are put in front of this text: ADDRESS, PORT, SECONDS_TO_HEALTH.
+# body counts) and its token service signs. The values are put in front of this text: ADDRESS, PORT, SECONDS_TO_HEALTH,
+# DATABASE (bundled or external).
 set -euo pipefail
 url=http://$ADDRESS:$PORT
 deadline=$((SECONDS + SECONDS_TO_HEALTH))
@@ -18,9 +19,25 @@ sick() {
     tr '{' '\n' <<<"$1" | sed -n 's/.*"name":"\([^"]*\)".*/\1 &/p' | grep -v '"status":"healthy"' | cut -d ' ' -f 1
 }
 
+# Harbor's own database keeps the password of its first start. Data that was there before the stack has another one, and
+# so has a stack file that was changed: the database is told at its own socket, where it asks for none. Not before it
+# listens: it is still making itself then.
+tell_password() {
+    # shellcheck disable=SC2016 # for the shell in the container
+    docker exec --interactive harbor-db bash -c '
+        : </dev/tcp/postgresql/5432 || exit 1
+        read -r PGPASSWORD
+        export PGPASSWORD
+        psql --host postgresql --username postgres --command "select 1" ||
+            printf "alter user postgres password '\''%s'\'';\n" "$PGPASSWORD" | psql --username postgres --variable ON_ERROR_STOP=1
+    ' <"$RELEASE/secrets/root/backup-database-password" >/dev/null 2>&1
+}
+
 health=
 token=
+told=$DATABASE
 while ((SECONDS < deadline)); do
+    [[ $told != bundled ]] || ! tell_password || told=yes
     health=$(ask "$url/api/v2.0/health") || true
     token=
     if [[ $health == *'"components"'* && -z $(sick "$health") ]]; then
