@@ -215,7 +215,7 @@ const stackFiles: Readonly<Record<string, StackFile>> = {
             objects: {
                 kind: "volume",
                 name: "images",
-                options: { type: "nfs", device: ":/export/images", o: "addr=192.0.2.9" },
+                options: { type: "tmpfs", device: "tmpfs", o: "size=9m" },
             },
             database: { kind: "volume" },
             jobLogs: { kind: "volume" },
@@ -567,8 +567,12 @@ describe("Harbor's own prepare", function () {
         assert.deepEqual(volumes?.["images"], {
             name: "images",
             driver: "local",
-            driver_opts: { type: "nfs", device: ":/export/images", o: "addr=192.0.2.9" },
+            driver_opts: { type: "tmpfs", device: "tmpfs", o: "size=9m" },
         });
+        // Of a new volume, root is the owner; jobservice is not root.
+        const owner = ["--entrypoint", "stat", services["jobservice"]?.image ?? "", "-c", "%u:%g", "/volume"];
+        const volume = `${stack}-job-logs:/volume`;
+        assert.equal(await machine.run("docker", ["run", "--rm", "--volume", volume, ...owner]), "10000:10000");
     });
 
     it("of an older version takes them all", async function () {

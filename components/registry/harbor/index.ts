@@ -6,7 +6,14 @@ import type { HarborPlan, NodePlan } from "../../../config/plan";
 import { ComposeStack, type PlainFile } from "../../compose-stack";
 import type { Machine } from "../../machines";
 import { backupParts, backupSecretFiles } from "./backup";
-import { namedVolumes, placeholder, renderHarborYml, renderOverride, trustFile, type HarborYmlSecret } from "./render";
+import {
+    placeholder,
+    renderHarborYml,
+    renderOverride,
+    trustFile,
+    writtenVolumes,
+    type HarborYmlSecret,
+} from "./render";
 import type { HarborSecrets } from "./secrets";
 
 export { HarborSecrets } from "./secrets";
@@ -68,9 +75,7 @@ export class HarborNode extends pulumi.ComponentResource {
             TRIVY: String(config.trivy.enabled),
             PORT: String(node.port),
             SECONDS_TO_HEALTH: String(config.healthMinutes * 60),
-            VOLUMES: namedVolumes(plan)
-                .map(({ name: volume }) => volume)
-                .join(" "),
+            VOLUMES: String(writtenVolumes(plan).length > 0),
         };
         const { objects, cache, database } = storage;
         const backup = backupParts({

@@ -339,6 +339,7 @@ export function renderOverride({ stack, plan, node, address, backup }: OverrideA
         ...(config.trivy.enabled ? { "trivy-adapter": proxied("trivy") } : {}),
         ...(config.metrics.enabled ? { exporter: {} } : {}),
         backup,
+        ...volumesService(plan),
     };
     const volumes = namedVolumes(plan);
     const document = new Document({
@@ -366,6 +367,29 @@ export function renderOverride({ stack, plan, node, address, backup }: OverrideA
 }
 
 /** The named volumes that Harbor's state is on. */
-export function namedVolumes({ storage }: HarborPlan): NamedVolume[] {
+function namedVolumes({ storage }: HarborPlan): NamedVolume[] {
     return [storage.objects, storage.database, storage.jobLogs].filter((part) => part.kind === "volume");
+}
+
+/** Those whose services run as 10000, whom a new volume does not belong to; PostgreSQL's image brings its own owner. */
+export function writtenVolumes({ storage }: HarborPlan): NamedVolume[] {
+    return [storage.objects, storage.jobLogs].filter((part) => part.kind === "volume");
+}
+
+/** Never started with the others: the generate hook runs it, to give new volumes to those who write there. */
+function volumesService(plan: HarborPlan): Readonly<Record<string, Service>> {
+    const written = writtenVolumes(plan);
+    return written.length === 0
+        ? {}
+        : {
+              volumes: {
+                  image: `goharbor/harbor-db:v${plan.config.version}`,
+                  profiles: ["volumes"],
+                  entrypoint: ["/bin/bash", "-euc"],
+                  network_mode: "none",
+                  cap_drop: ["ALL"],
+                  cap_add: ["CHOWN"],
+                  volumes: written.map(({ name }) => `${name}:/volumes/${name}`),
+              },
+          };
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Has Harbor's own `prepare` generate the compose file and the configuration into the folder of the release. What runs is
-# not touched. The values are put in front of this text: VERSION, INSTALLER_SHA256 (its SHA-256), DATA_DIRECTORY, TRIVY.
+# not touched. The values are put in front of this text: VERSION, INSTALLER_SHA256 (its SHA-256), DATA_DIRECTORY, TRIVY,
+# VOLUMES (whether there is the service `volumes`).
 set -euo pipefail
 umask 077
 # shellcheck source=/dev/null
@@ -41,6 +42,23 @@ seed() {
     }
 }
 
+# ensure_image IMAGE: somebody's prune may have taken what was loaded, and a closed site cannot pull it.
+ensure_image() {
+    local archive
+    docker image inspect "$1" >/dev/null 2>&1 </dev/null && return
+    archive=$(head -n 1 "${installer%/harbor}/images")
+    if [[ -f $archive ]]; then
+        docker load --quiet --input "$archive" >/dev/null </dev/null || fail "Docker cannot load $archive, and the image $1 is gone"
+        docker image inspect "$1" >/dev/null 2>&1 </dev/null && return
+    fi
+    docker pull --quiet "$1" >/dev/null </dev/null ||
+        fail "cannot pull $1; on a site without Docker Hub, use the offline installer (registry.installer)"
+}
+
+in_volumes() {
+    docker compose --progress quiet run --rm --no-deps -T --user "$1" volumes "$2" </dev/null
+}
+
 [[ -x $installer/prepare ]] || fail "Harbor's installer is not at $installer any more; raise the machine's generation to set it up again"
 
 mkdir -p "$data/secret"
@@ -51,6 +69,7 @@ seed secretkey keys/secretkey
 seed private_key.pem core/private_key.pem
 seed root.crt registry/root.crt
 
+ensure_image "goharbor/prepare:v$VERSION"
 cp "$installer/prepare" "$RELEASE/prepare"
 fill "$RELEASE"
 run() {
@@ -71,6 +90,12 @@ rm -f "$RELEASE/prepare.log"
 
 cd "$RELEASE"
 for image in $(docker compose config --images </dev/null); do
-    docker image inspect "$image" >/dev/null 2>&1 || docker pull --quiet "$image" >/dev/null </dev/null ||
-        fail "cannot pull $image; on a site without Docker Hub, use the offline installer (registry.installer)"
+    ensure_image "$image"
 done
+# A new volume is root's, and what keeps images and the logs of jobs there is not. Some servers let nobody change that.
+if [[ $VOLUMES == true ]]; then
+    # shellcheck disable=SC2016 # for the shell in the container
+    in_volumes 10000:10000 'for each in /volumes/*; do [[ -w $each ]]; done' >/dev/null 2>&1 ||
+        in_volumes 0:0 'chown 10000:10000 /volumes/*' >&2 ||
+        fail "a volume cannot be written by the user 10000, whom Harbor's services run as (storage.objects, storage.jobLogs); give it to that user where it is kept: chown 10000:10000"
+fi
