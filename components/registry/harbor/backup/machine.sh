@@ -79,6 +79,8 @@ recorded_file=$data/harborage-version
 upgrade_file=$data/harborage-upgrade
 # There while a restore is under way: backup, stamp.
 restore_file=$data/harborage-restore
+# Somebody has moved the data to where the next release looks for it. Counts once.
+moved_file=$data/harborage-moved
 # The releases that are left in their place beside the current one, a name on each line.
 keep_file=$stack_folder/keep
 
