@@ -20,6 +20,7 @@ export function stackOutputs({ plan, machines, certificates, registry }: Outputs
     return {
         registryUrl: pulumi.output(plan.registryUrl),
         registryHost: pulumi.output(registryHost),
+        engine: pulumi.output(plan.registry.engine),
         loadBalancerAddress: machineNamed(machines, plan.loadBalancer.machine).address,
         caCertificate: certificates.caCertificate,
         adminUsername: pulumi.output(admin.name),

@@ -1,5 +1,16 @@
 import { z } from "zod";
-import { cronSchedule, flag, httpUrl, integer, machineDirectory, object, secretName, text, variants } from "./fields";
+import {
+    certificatePem,
+    cronSchedule,
+    flag,
+    httpUrl,
+    integer,
+    machineDirectory,
+    object,
+    secretName,
+    text,
+    variants,
+} from "./fields";
 import type { ScheduleTimes } from "./schedule";
 
 /** The part of the stack file's schema that says when a Harbor node is backed up, and where to. */
@@ -38,11 +49,7 @@ const s3Destination = object(
             .describe("The server, where it is not Amazon's."),
         accessKey: secretName.describe("The name of the secret that holds the access key's id."),
         secretKey: secretName.describe("The name of the secret that holds the secret access key."),
-        caCertificate: text(
-            /^-----BEGIN CERTIFICATE-----\n[^]+-----END CERTIFICATE-----\s*$/,
-            "a certificate in PEM",
-            "-----BEGIN CERTIFICATE----- …",
-        )
+        caCertificate: certificatePem
             .optional()
             .describe("The CA of the server's certificate, where the world does not know it."),
     },

@@ -28,7 +28,9 @@ function entriesAt(root: unknown, path: readonly PropertyKey[]): [string, unknow
  * the schema finds by itself is not said again here.
  */
 export function contradictions(file: unknown): Contradiction[] {
-    return [roles, ports, sshPorts, reach, openstack, login, kept, engine, harbor].flatMap((check) => check(file));
+    return [roles, ports, sshPorts, reach, openstack, login, kept, engine, harbor, storage, volumes].flatMap((check) =>
+        check(file),
+    );
 }
 
 const kindOf = (file: unknown, machine: unknown) => valueAt(file, ["machines", machine as PropertyKey, "kind"]);
@@ -257,13 +259,90 @@ function harbor(file: unknown): Contradiction[] {
             });
         }
     }
-    if (
-        valueAt(file, ["storage", "cache", "kind"]) === "external" &&
-        valueAt(file, ["storage", "cache", "tls"]) !== true
-    ) {
-        if (valueAt(file, ["storage", "cache", "caCertificate"]) !== undefined) {
-            mistakes.push({ path: ["storage", "cache", "caCertificate"], message: "has no effect without tls: true" });
+    const version = valueAt(file, ["registry", "version"]);
+    for (const key of ["dbRepository", "javaDbRepository"]) {
+        const path = ["registry", "trivy", key];
+        if (typeof version === "string" && version.startsWith("2.14.") && valueAt(file, path) !== undefined) {
+            mistakes.push({ path, message: "has no effect before Harbor 2.15" });
         }
     }
+    const proxy = valueAt(file, ["registry", "proxy"]);
+    if (proxy !== undefined && valueAt(proxy, ["http"]) === undefined && valueAt(proxy, ["https"]) === undefined) {
+        mistakes.push({
+            path: ["registry", "proxy"],
+            message: "is for nothing without http or https, for example {https: http://proxy.example.com:3128}",
+        });
+    }
+    if (!metrics && entriesAt(file, ["registry", "metrics", "cidrs"]).length > 0) {
+        mistakes.push({ path: ["registry", "metrics", "cidrs"], message: "has no effect without enabled: true" });
+    }
     return mistakes;
+}
+
+/** What Harbor would not look at, or would make something else of. */
+function storage(file: unknown): Contradiction[] {
+    const of = (part: string, key: string) => valueAt(file, ["storage", part, key]);
+    const isExternal = (part: string) => of(part, "kind") === "external";
+    const isHttp = (url: unknown) => typeof url === "string" && url.startsWith("http:");
+    const isThere = (...path: string[]) => valueAt(file, path) !== undefined;
+    const destination = ["registry", "backup", "destination"];
+    const sslMode = of("database", "sslMode");
+    const host = of("cache", "host");
+    const checks: [boolean, string[], string][] = [
+        [
+            isExternal("objects") && isHttp(of("objects", "endpoint")),
+            ["storage", "objects", "caCertificate"],
+            "has no effect with an endpoint of http; expected one of https",
+        ],
+        [
+            isHttp(valueAt(file, [...destination, "endpoint"])),
+            [...destination, "caCertificate"],
+            "has no effect with an endpoint of http; expected one of https",
+        ],
+        [
+            isExternal("database") && (sslMode === "disable" || sslMode === "require"),
+            ["storage", "database", "caCertificate"],
+            "has no effect without sslMode: verify-ca or verify-full",
+        ],
+        [
+            isExternal("database"),
+            ["registry", "secrets", "databasePassword"],
+            "has no effect with an external database, whose password is storage.database.password",
+        ],
+        [
+            isExternal("cache") && of("cache", "tls") !== true,
+            ["storage", "cache", "caCertificate"],
+            "has no effect without tls: true",
+        ],
+        // `prepare` would make user@host into userhost (get_redis_url).
+        [
+            isExternal("cache") && !isThere("storage", "cache", "password"),
+            ["storage", "cache", "username"],
+            "expected a password beside it: Harbor writes no user without one",
+        ],
+        [
+            isExternal("cache") && typeof host === "string" && host.includes(",") && !of("cache", "sentinelMaster"),
+            ["storage", "cache", "host"],
+            "expected one host, or sentinelMaster beside the sentinels, for example redis.example.com:6379",
+        ],
+    ];
+    return checks.flatMap(([wrong, path, message]) => (wrong && isThere(...path) ? [{ path, message }] : []));
+}
+
+/** Two parts in one volume would write over each other. */
+function volumes(file: unknown): Contradiction[] {
+    const names = ["objects", "database", "jobLogs"].flatMap((part): [string, unknown][] =>
+        valueAt(file, ["storage", part, "kind"]) === "volume" ? [[part, valueAt(file, ["storage", part, "name"])]] : [],
+    );
+    return names.flatMap(([part, name], index) => {
+        const other = names.slice(0, index).find(([, each]) => name !== undefined && each === name);
+        return other === undefined
+            ? []
+            : [
+                  {
+                      path: ["storage", part, "name"],
+                      message: `expected another volume than that of storage.${other[0]}, for example registry-${part.toLowerCase()}`,
+                  },
+              ];
+    });
 }

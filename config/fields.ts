@@ -180,6 +180,13 @@ export const sshPublicKey = z
     })
     .meta({ examples: [exampleSshKey] });
 
+/** A certificate as text. */
+export const certificatePem = text(
+    /^-----BEGIN CERTIFICATE-----[^]+$/,
+    "a certificate in PEM",
+    "-----BEGIN CERTIFICATE----- …",
+);
+
 /** An absolute folder on a machine, or one below the home of the user that the machine is reached as. */
 export const machineDirectory = text(
     /^(?:~\/|\/)(?!(?:.*\/)?\.\.(?:\/|$))[A-Za-z0-9_.-][A-Za-z0-9_./-]*$/,

@@ -116,7 +116,7 @@ const log = object(
             "{protocol: tcp, host: syslog.example.com, port: 514}",
         )
             .optional()
-            .describe("A syslog server that gets the logs as well."),
+            .describe("A syslog server that gets the logs: they are not in files then."),
     },
     "{level: info}",
 );
@@ -173,7 +173,7 @@ const trace = object(
         attributes: z
             .record(
                 text(/^[A-Za-z0-9_.-]+$/, "a name", "application"),
-                text(/^[^\s"'\\]+$/, "a word", "harbor"),
+                text(/^[^\s"'\\$]+$/, "a word", "harbor"),
                 "expected texts by name, for example {application: harbor}",
             )
             .default({})
@@ -200,7 +200,9 @@ const trace = object(
                     {
                         kind: z.literal("jaeger"),
                         endpoint: httpUrl("http://jaeger.example.com:14268/api/traces").describe("The collector."),
-                        username: text(/^\S+$/, "a name", "harbor").optional().describe("Who to log in as."),
+                        username: text(/^[A-Za-z0-9_.@-]+$/, "a name", "harbor")
+                            .optional()
+                            .describe("Who to log in as."),
                         password: secretName.optional().describe("The name of the secret that holds the password."),
                     },
                     "{kind: jaeger, endpoint: http://jaeger.example.com:14268/api/traces}",

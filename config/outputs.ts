@@ -31,6 +31,8 @@ export const outputsSchema = z.object({
     registryUrl: z.string(),
     /** What stands before an image's name: `registry.example.com` or `registry.example.com:8443`. */
     registryHost: z.string(),
+    /** What runs: with Harbor, an image's name begins with a project. */
+    engine: z.enum(["distribution", "harbor"]),
     /** Where the public name has to lead: the address of the load balancer, for DNS. */
     loadBalancerAddress: z.string(),
     /** The CA that signed the server certificate, PEM. */
@@ -92,6 +94,7 @@ export class RegistryReference {
         this.outputs = {
             registryUrl: read("registryUrl"),
             registryHost: read("registryHost"),
+            engine: read("engine"),
             loadBalancerAddress: read("loadBalancerAddress"),
             caCertificate: read("caCertificate"),
             adminUsername: read("adminUsername"),

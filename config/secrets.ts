@@ -52,6 +52,9 @@ const notEmpty = (value: string) => (value === "" ? "is empty; expected the secr
 const plainWord = (value: string) =>
     /^[A-Za-z0-9]+$/.test(value) ? undefined : "expected letters and digits only: Harbor does not escape it";
 
+/** Goes through a file of docker compose, which takes $ and # for its own. */
+const tokenMistake = (value: string) => (/^\w+$/.test(value) ? undefined : "expected a token of letters, digits and _");
+
 function secretKeyMistake(value: string): string | undefined {
     return /^[A-Za-z0-9]{16}$/.test(value)
         ? undefined
@@ -74,7 +77,7 @@ const places: readonly Place[] = [
     { path: ["registry", "secrets", "databasePassword"], example: "databasePassword", mistake: plainWord },
     { path: ["registry", "backup", "destination", "accessKey"], example: "backupKey", mistake: oneWord },
     { path: ["registry", "backup", "destination", "secretKey"], example: "backupSecret", mistake: oneWord },
-    { path: ["registry", "trivy", "githubToken"], example: "githubToken", mistake: notEmpty },
+    { path: ["registry", "trivy", "githubToken"], example: "githubToken", mistake: tokenMistake },
     { path: ["registry", "trace", "exporter", "password"], example: "jaegerPassword", mistake: plainWord },
     { path: ["storage", "objects", "accessKey"], example: "s3AccessKey", mistake: oneWord },
     { path: ["storage", "objects", "secretKey"], example: "s3SecretKey", mistake: oneWord },

@@ -1,9 +1,19 @@
 import { z } from "zod";
-import { choice, dnsNameOrAddress, flag, httpUrl, integer, object, port, secretName, text, variants } from "./fields";
+import {
+    certificatePem,
+    choice,
+    dnsNameOrAddress,
+    flag,
+    httpUrl,
+    integer,
+    object,
+    port,
+    secretName,
+    text,
+    variants,
+} from "./fields";
 
 /** The part of the stack file's schema that says where state is kept. */
-
-const pem = text(/^-----BEGIN CERTIFICATE-----[^]+$/, "a certificate in PEM", "-----BEGIN CERTIFICATE----- …");
 
 /** A named volume of Docker; names of some drivers take no `_`. */
 const volume = (what: string, example: string) =>
@@ -55,7 +65,9 @@ const externalObjects = object(
         secretKey: secretName
             .optional()
             .describe("The name of the secret that holds the secret key. Without keys the machine's role is used."),
-        caCertificate: pem.optional().describe("The CA of the server's certificate. Default: the public ones."),
+        caCertificate: certificatePem
+            .optional()
+            .describe("The CA of the server's certificate. Default: the public ones."),
         encrypt: flag().default(false).describe("Whether objects are stored encrypted by the server."),
         storageClass: choice(["STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING"])
             .default("STANDARD")
@@ -87,6 +99,9 @@ const externalDatabase = object(
         sslMode: choice(["disable", "require", "verify-ca", "verify-full"])
             .default("require")
             .describe("How the connection is secured."),
+        caCertificate: certificatePem
+            .optional()
+            .describe("The CA of the server's certificate, for verify-ca and verify-full. Default: the public ones."),
     },
     "{kind: external, host: db.example.com, user: harbor, password: databasePassword}",
 ).describe("A PostgreSQL that exists, 12 or newer.");
@@ -107,12 +122,13 @@ const externalCache = object(
             .optional()
             .describe("The sentinels' master set."),
         tls: flag().default(false).describe("Whether the connection is TLS."),
-        caCertificate: pem.optional().describe("The CA of the server's certificate, with `tls`."),
+        caCertificate: certificatePem.optional().describe("The CA of the server's certificate, with `tls`."),
         indexes: object(
             {
-                registry: integer(0, 1000, "an index", 1).default(1).describe("The registry's."),
-                jobs: integer(0, 1000, "an index", 2).default(2).describe("The jobs'."),
-                trivy: integer(0, 1000, "an index", 5).default(5).describe("Trivy's."),
+                // Harbor's `prepare` takes 0 for absent (get_redis_configs), here and below.
+                registry: integer(1, 1000, "an index", 1).default(1).describe("The registry's."),
+                jobs: integer(1, 1000, "an index", 2).default(2).describe("The jobs'."),
+                trivy: integer(1, 1000, "an index", 5).default(5).describe("Trivy's."),
                 harbor: integer(0, 1000, "an index", 6).optional().describe("What core keeps beside. Default: 0."),
                 cacheLayer: integer(0, 1000, "an index", 7).optional().describe("The cache's. Default: 0."),
             },
@@ -120,7 +136,7 @@ const externalCache = object(
         )
             .prefault({})
             .describe("The numbers of the databases in Redis. Core uses 0."),
-        idleSeconds: integer(0, 86_400, "seconds", 30)
+        idleSeconds: integer(1, 86_400, "seconds", 30)
             .default(30)
             .describe("How long a connection may be without work."),
     },

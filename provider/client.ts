@@ -1,5 +1,6 @@
 import * as tls from "node:tls";
 import { Agent, buildConnector, interceptors, request, type Dispatcher } from "undici";
+import { within } from "./within";
 
 /** Where a Harbor is, and how its API is entered. */
 export interface Connection {
@@ -18,6 +19,11 @@ type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 interface Call {
     readonly query?: Readonly<Record<string, string | number>>;
     readonly body?: unknown;
+}
+
+interface Answer {
+    readonly text: string;
+    readonly location: string;
 }
 
 /** Times in milliseconds. */
@@ -81,24 +87,28 @@ export function isStatus(error: unknown, ...statuses: readonly number[]): boolea
 export class Harbor {
     private readonly api: string;
 
-    /** @param signal ends what is under way. */
+    /**
+     * @param signal ends what is under way
+     * @param deadline of each call, in milliseconds
+     */
     constructor(
         private readonly connection: Connection,
         private readonly agent: Dispatcher,
         private readonly signal: AbortSignal,
+        private readonly deadline = CALL_DEADLINE,
     ) {
         this.api = `${connection.url.replace(/\/+$/, "")}/api/v2.0`;
     }
 
     /** The same Harbor, entered as another user. */
     as(username: string, password: string): Harbor {
-        return new Harbor({ ...this.connection, username, password }, this.agent, this.signal);
+        return new Harbor({ ...this.connection, username, password }, this.agent, this.signal, this.deadline);
     }
 
     /** Undefined where Harbor answers with an empty body or `null`. */
     async get<Body>(path: string, query?: Call["query"]): Promise<Body | undefined> {
         const { text } = await this.call("GET", path, query === undefined ? {} : { query });
-        return text === "" ? undefined : ((JSON.parse(text) as Body | null) ?? undefined);
+        return this.parsed(text) as Body | undefined;
     }
 
     /** Like {@link get}, and undefined also when there is no such thing. */
@@ -129,7 +139,7 @@ export class Harbor {
     /** What the answer holds, and the id of what was made, which Harbor puts at the end of a Location header. */
     async post(path: string, body: unknown): Promise<{ readonly id: number; readonly body: unknown }> {
         const { text, location } = await this.call("POST", path, { body });
-        return { id: Number(/\d+$/.exec(location)?.[0]), body: text === "" ? undefined : JSON.parse(text) };
+        return { id: Number(/\d+$/.exec(location)?.[0]), body: this.parsed(text) };
     }
 
     async put(path: string, body: unknown): Promise<void> {
@@ -138,7 +148,7 @@ export class Harbor {
 
     async patch(path: string, body: unknown): Promise<unknown> {
         const { text } = await this.call("PATCH", path, { body });
-        return text === "" ? undefined : JSON.parse(text);
+        return this.parsed(text);
     }
 
     /** Also when it is gone already. */
@@ -152,43 +162,59 @@ export class Harbor {
         }
     }
 
-    private async call(
+    private parsed(text: string): unknown {
+        if (text === "") {
+            return undefined;
+        }
+        try {
+            return (JSON.parse(text) as unknown) ?? undefined;
+        } catch {
+            throw new Error(`what answers at ${this.connection.url} is no Harbor: it does not answer with JSON`);
+        }
+    }
+
+    private call(method: Method, path: string, call: Call): Promise<Answer> {
+        return within(this.deadline, [this.signal], async (signal) => {
+            let last = "nothing came back";
+            const failed = (failure: Failure): void => {
+                const { statusCode = 0, message } = failure;
+                last = statusCode >= 300 ? `the last answer was ${statusCode}` : message;
+            };
+            try {
+                return await this.ask(method, path, call, signal, failed);
+            } catch (error) {
+                throw error instanceof HarborError ? error : this.unreachable(error, signal, last);
+            }
+        });
+    }
+
+    private async ask(
         method: Method,
         path: string,
         { query, body }: Call,
-    ): Promise<{ text: string; location: string }> {
+        signal: AbortSignal,
+        failed: (failure: Failure) => void,
+    ): Promise<Answer> {
         const { username, password } = this.connection;
-        const signal = AbortSignal.any([this.signal, AbortSignal.timeout(CALL_DEADLINE)]);
-        let last = "nothing came back";
-        const failed = (failure: Failure): void => {
-            const { statusCode = 0, message } = failure;
-            last = statusCode >= 300 ? `the last answer was ${statusCode}` : message;
-        };
-        try {
-            const response = await request(this.api + path, {
-                method,
-                dispatcher: this.agent.compose(retrying(method, signal, failed)),
-                signal,
-                ...(query === undefined ? {} : { query }),
-                headers: {
-                    accept: "application/json",
-                    authorization: `Basic ${Buffer.from(`${username}:${password}`).toString("base64")}`,
-                    // A project may have a name that looks like an id.
-                    "x-is-resource-name": "true",
-                    ...(body === undefined ? {} : { "content-type": "application/json" }),
-                },
-                ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-            });
-            const text = await response.body.text();
-            if (response.statusCode >= 300) {
-                const user = response.statusCode === 401 ? ` (user ${username})` : "";
-                throw new HarborError(response.statusCode, reasonIn(text) + user);
-            }
-            const { location } = response.headers;
-            return { text, location: typeof location === "string" ? location : "" };
-        } catch (error) {
-            throw error instanceof HarborError ? error : this.unreachable(error, signal, last);
+        const { statusCode, headers, ...response } = await request(this.api + path, {
+            method,
+            dispatcher: this.agent.compose(retrying(method, signal, failed)),
+            signal,
+            ...(query === undefined ? {} : { query }),
+            headers: {
+                accept: "application/json",
+                authorization: `Basic ${Buffer.from(`${username}:${password}`).toString("base64")}`,
+                // A project may have a name that looks like an id.
+                "x-is-resource-name": "true",
+                ...(body === undefined ? {} : { "content-type": "application/json" }),
+            },
+            ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+        });
+        const text = await response.body.text();
+        if (statusCode >= 300) {
+            throw new HarborError(statusCode, reasonIn(text) + (statusCode === 401 ? ` (user ${username})` : ""));
         }
+        return { text, location: typeof headers.location === "string" ? headers.location : "" };
     }
 
     private unreachable(error: unknown, signal: AbortSignal, last: string): Error {
@@ -198,7 +224,7 @@ export class Harbor {
         const { url, address } = this.connection;
         const where = address === undefined ? url : `${url} at ${address}`;
         if (signal.aborted) {
-            return new Error(`gave up on ${where} after ${CALL_DEADLINE / 1000} s: ${last}`);
+            return new Error(`gave up on ${where} after ${this.deadline / 1000} s: ${last}`);
         }
         const { message } = error as Error;
         const hint = /certificate/i.test(message) ? "; caCertificate has to hold the CA that signed it" : "";
@@ -210,7 +236,8 @@ export class Harbor {
 export function connect({ url, address, caCertificate }: Connection): Dispatcher {
     const { hostname, port } = new URL(url);
     const name = hostname.replace(/^\[|\]$/g, "");
-    const target = new URL(`https://${address ?? `${hostname}:${port || 443}`}`);
+    const target = new URL(`https://${address ?? hostname}`).hostname.replace(/^\[|\]$/g, "");
+    const targetPort = /:(\d+)$/.exec(address ?? "")?.[1] ?? (port || "443");
     const connector = buildConnector({
         ...(caCertificate === undefined ? {} : { ca: caCertificate }),
         timeout: CONNECT_TIMEOUT,
@@ -220,15 +247,11 @@ export function connect({ url, address, caCertificate }: Connection): Dispatcher
         checkServerIdentity: (_, certificate) => tls.checkServerIdentity(name, certificate),
     });
     return new Agent({
-        connect: (options, callback) =>
-            connector(
-                { ...options, hostname: target.hostname.replace(/^\[|\]$/g, ""), port: target.port || port || "443" },
-                callback,
-            ),
+        connect: (options, callback) => connector({ ...options, hostname: target, port: targetPort }, callback),
     });
 }
 
-/** Repeats a request where that is safe, until the signal says that time is up. */
+/** Repeats a request where that is safe. While there is no connection, undici does not look at the signal by itself. */
 function retrying(
     method: Method,
     signal: AbortSignal,

@@ -9,25 +9,27 @@ type Settings = Record<string, Setting>;
 /** Harbor never tells the values of these. */
 const isSecretKey = (key: string): boolean => /_(?:password|secret)$/.test(key);
 
-const key = z.string().regex(/^[a-z][a-z0-9_]*$/, "expected the name of a setting, for example self_registration");
+/** Refuses the settings whose name is not one for this mapping. */
+function names(isRight: (name: string) => boolean, otherwise: string) {
+    return (settings: Record<string, unknown>, context: z.core.$RefinementCtx): void => {
+        for (const name of Object.keys(settings).filter((each) => !isRight(each))) {
+            context.addIssue({ code: "custom", path: [name], message: otherwise });
+        }
+    };
+}
 
 const inputs = z.strictObject({
     settings: z
         .record(
-            key.refine((name) => !isSecretKey(name), "belongs in secretSettings: Harbor keeps the value of it secret"),
+            z.string(),
             z.union([z.string(), z.number(), z.boolean()], "expected text, a number, true or false"),
             "expected a mapping, for example { self_registration: false }",
         )
+        .superRefine(names((name) => !isSecretKey(name), "belongs in secretSettings: Harbor keeps its value secret"))
         .default({}),
     secretSettings: z
-        .record(
-            key.refine(
-                isSecretKey,
-                "belongs in settings: only what ends in _password or _secret is kept secret by Harbor",
-            ),
-            z.string(),
-            "expected a mapping, for example { oidc_client_secret: … }",
-        )
+        .record(z.string(), z.string("expected text"), "expected a mapping, for example { oidc_client_secret: … }")
+        .superRefine(names(isSecretKey, "belongs in settings: its name does not end in _password or _secret"))
         .optional(),
 });
 

@@ -42,11 +42,18 @@ export interface ResourceType<Inputs extends object = never, Outputs extends obj
 /** Any of them, for code that only hands values on; {@link checkInputs} has seen to their types. */
 export type AnyResource = Omit<ResourceType<Values, Values>, "inputs"> & { readonly inputs: z.ZodObject };
 
+/**
+ * Which Harbor a resource is in, in words of the program: another value sets everything again, in a Harbor that may know
+ * nothing of it.
+ */
+const INSTANCE = "instance";
+
 /** For the table of types: what is inside is known to fit by the resource's own schema. */
 export function define<Inputs extends object, Outputs extends object>(
     type: ResourceType<Inputs, Outputs>,
 ): AnyResource {
-    return type as unknown as AnyResource;
+    const inputs = type.inputs.extend({ [INSTANCE]: z.string("expected a text").optional() });
+    return { ...type, inputs } as unknown as AnyResource;
 }
 
 export interface Failure {
@@ -124,10 +131,13 @@ export function plannedState(type: AnyResource, state: Values | undefined, input
 export function afterRead(type: AnyResource, inputs: Values, found: Values): { state: Values; inputs: Values } {
     const imported = Object.keys(inputs).length === 0;
     const left = (type.unmanaged ?? []).filter((key) => !imported && inputs[key] === undefined);
-    const state = omit(
-        present(found),
-        left.filter((key) => !type.outputs.includes(key)),
-    );
+    const state = {
+        ...omit(
+            present(found),
+            left.filter((key) => !type.outputs.includes(key)),
+        ),
+        ...pick(inputs, [INSTANCE]),
+    };
     return {
         state,
         inputs: omit(

@@ -8,6 +8,7 @@ import { z } from "zod";
 import { connect, Harbor, type Connection } from "./client";
 import { afterRead, checkInputs, difference, plannedState, stateOf, type AnyResource, type Failure } from "./resource";
 import { equal, hasUnknown, markSecrets, omit, pick, plain, present, textsIn, type Values } from "./values";
+import { within } from "./within";
 
 /**
  * The ResourceProvider service, on Pulumi's protocol itself: the server in `@pulumi/pulumi/provider` (3.248) drops the
@@ -71,7 +72,7 @@ export class ProviderServer {
             checkConfig: unary((request: proto.CheckRequest) => {
                 const news = omit(fromStruct(request.getNews()), ["version"]);
                 const { inputs, failures } = checkInputs(configuration, news);
-                return checked(markSecrets(inputs, ["password"]), failures);
+                return checked(inputs, failures, ["password"]);
             }),
             diffConfig: unary((request: proto.DiffRequest) =>
                 // Another address or password is the same Harbor: nothing is made anew.
@@ -82,7 +83,7 @@ export class ProviderServer {
                 const { inputs, failures } = checkInputs(type.inputs, fromStruct(request.getNews()));
                 const together =
                     failures.length === 0 && !hasUnknown(inputs) ? type.checkTogether?.(inputs) : undefined;
-                return checked(markSecrets(inputs, type.secrets), together ?? failures);
+                return checked(inputs, together ?? failures, type.secrets);
             }),
             diff: this.about((type, request: proto.DiffRequest) => {
                 const { changed, replaces, deleteBeforeReplace } = difference(
@@ -99,11 +100,13 @@ export class ProviderServer {
                 const inputs = fromStruct(request.getProperties());
                 if (request.getPreview()) {
                     return new proto.CreateResponse().setProperties(
-                        marked(type, plannedState(type, undefined, inputs)),
+                        toStruct(plannedState(type, undefined, inputs), type.secrets),
                     );
                 }
                 const { id, outputs } = await type.create(harbor(), inputs);
-                return new proto.CreateResponse().setId(id).setProperties(marked(type, stateOf(type, inputs, outputs)));
+                return new proto.CreateResponse()
+                    .setId(id)
+                    .setProperties(toStruct(stateOf(type, inputs, outputs), type.secrets));
             }),
             read: this.about(async (type, request: proto.ReadRequest, harbor) => {
                 const recorded = fromStruct(request.getProperties());
@@ -116,16 +119,18 @@ export class ProviderServer {
                 const { state, inputs } = afterRead(type, fromStruct(request.getInputs()), found);
                 return new proto.ReadResponse()
                     .setId(request.getId())
-                    .setProperties(marked(type, state))
-                    .setInputs(marked(type, inputs));
+                    .setProperties(toStruct(state, type.secrets))
+                    .setInputs(toStruct(inputs, type.secrets));
             }),
             update: this.about(async (type, request: proto.UpdateRequest, harbor) => {
                 const [state, inputs] = [fromStruct(request.getOlds()), fromStruct(request.getNews())];
                 if (request.getPreview()) {
-                    return new proto.UpdateResponse().setProperties(marked(type, plannedState(type, state, inputs)));
+                    return new proto.UpdateResponse().setProperties(
+                        toStruct(plannedState(type, state, inputs), type.secrets),
+                    );
                 }
                 const outputs = await type.update(harbor(), request.getId(), state, inputs);
-                return new proto.UpdateResponse().setProperties(marked(type, stateOf(type, inputs, outputs)));
+                return new proto.UpdateResponse().setProperties(toStruct(stateOf(type, inputs, outputs), type.secrets));
             }),
             delete: this.about(async (type, request: proto.DeleteRequest, harbor) => {
                 await type.delete(harbor(), request.getId(), fromStruct(request.getProperties()));
@@ -140,7 +145,13 @@ export class ProviderServer {
     }
 
     private configure(request: proto.ConfigureRequest): proto.ConfigureResponse {
-        const settings = configuration.parse(pick(fromStruct(request.getArgs()), Object.keys(configuration.shape)));
+        const given = pick(fromStruct(request.getArgs()), Object.keys(configuration.shape));
+        const { inputs, failures } = checkInputs(configuration, given);
+        if (failures.length > 0) {
+            const mistakes = failures.map(({ property, reason }) => `${property}: ${reason}`);
+            throw new Error(`${PACKAGE}: the provider's ${mistakes.join("; ")}`);
+        }
+        const settings = inputs as unknown as Connection;
         this.connection = { settings, agent: connect(settings) };
         return new proto.ConfigureResponse().setSupportspreview(true);
     }
@@ -157,7 +168,10 @@ export class ProviderServer {
                 throw new Error(`there is no resource type ${token}; there are ${Object.keys(this.types).join(", ")}`);
             }
             try {
-                return await method(type, request, () => this.harbor(hungUp, request.getTimeout?.() ?? 0));
+                const limit = (request.getTimeout?.() ?? 0) * 1000;
+                return await within(limit, [this.cancelled.signal, hungUp], async (signal) =>
+                    method(type, request, () => this.harbor(signal)),
+                );
             } catch (error) {
                 const text = error instanceof Error ? error.message : String(error);
                 const about = `${PACKAGE}: ${type.title} ${name}: ${text}`;
@@ -166,13 +180,12 @@ export class ProviderServer {
         });
     }
 
-    private harbor(hungUp: AbortSignal, timeout: number): Harbor {
+    private harbor(signal: AbortSignal): Harbor {
         if (this.connection === undefined) {
             throw new Error("the provider has not been configured");
         }
         const { settings, agent } = this.connection;
-        const limit = timeout > 0 ? [AbortSignal.timeout(timeout * 1000)] : [];
-        return new Harbor(settings, agent, AbortSignal.any([this.cancelled.signal, hungUp, ...limit]));
+        return new Harbor(settings, agent, signal);
     }
 
     private secretsOf(type: AnyResource, request: object): string[] {
@@ -210,11 +223,17 @@ function without(secrets: readonly string[], text: string): string {
         .reduce((rest, secret) => rest.replaceAll(secret, "[secret]"), text);
 }
 
-function checked(inputs: Values, failures: readonly Failure[]): proto.CheckResponse {
+/** The engine shows the value of a property that is named as wrong, also when it is secret: those are named in the reason. */
+function checked(inputs: Values, failures: readonly Failure[], secrets: readonly string[]): proto.CheckResponse {
+    const isSecret = (property: string): boolean => secrets.includes(property.split(".")[0] ?? "");
     return new proto.CheckResponse()
-        .setInputs(Struct.fromJavaScript(inputs as Parameters<typeof Struct.fromJavaScript>[0]))
+        .setInputs(toStruct(inputs, secrets))
         .setFailuresList(
-            failures.map(({ property, reason }) => new proto.CheckFailure().setProperty(property).setReason(reason)),
+            failures.map(({ property, reason }) =>
+                isSecret(property)
+                    ? new proto.CheckFailure().setReason(`${property}: ${reason}`)
+                    : new proto.CheckFailure().setProperty(property).setReason(reason),
+            ),
         );
 }
 
@@ -227,6 +246,6 @@ function fromStruct(struct: Struct | undefined): Values {
     return present(plain(struct?.toJavaScript() ?? {}) as Values);
 }
 
-function marked(type: AnyResource, values: Values): Struct {
-    return Struct.fromJavaScript(markSecrets(values, type.secrets) as Parameters<typeof Struct.fromJavaScript>[0]);
+function toStruct(values: Values, secrets: readonly string[]): Struct {
+    return Struct.fromJavaScript(markSecrets(values, secrets) as Parameters<typeof Struct.fromJavaScript>[0]);
 }

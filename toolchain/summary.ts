@@ -3,7 +3,7 @@ import type { OutputValues } from "../config/outputs";
 /** The outputs that the summary is made of. */
 export type SummaryOutputs = Pick<
     OutputValues,
-    "registryUrl" | "registryHost" | "adminUsername" | "caCertificate" | "clientTrust"
+    "registryUrl" | "registryHost" | "engine" | "adminUsername" | "caCertificate" | "clientTrust"
 >;
 
 export interface SummaryContext {
@@ -26,7 +26,7 @@ export function summaryOutputs(json: string): SummaryOutputs | undefined {
     } catch {
         return undefined;
     }
-    const { registryUrl, registryHost, adminUsername, caCertificate, clientTrust } = all;
+    const { registryUrl, registryHost, engine, adminUsername, caCertificate, clientTrust } = all;
     if (
         typeof registryUrl !== "string" ||
         typeof registryHost !== "string" ||
@@ -36,12 +36,22 @@ export function summaryOutputs(json: string): SummaryOutputs | undefined {
         return undefined;
     }
     const trust = (Array.isArray(clientTrust) ? clientTrust : []) as SummaryOutputs["clientTrust"];
-    return { registryUrl, registryHost, adminUsername, caCertificate, clientTrust: trust };
+    return {
+        registryUrl,
+        registryHost,
+        // A stack that was up before this output was there.
+        engine: engine === "harbor" ? "harbor" : "distribution",
+        adminUsername,
+        caCertificate,
+        clientTrust: trust,
+    };
 }
 
 /** What a person wants to know when a registry is up: where it is, how to get in, what to do next. No secrets. */
 export function summary(outputs: SummaryOutputs, { stack, isDefault, caFile }: SummaryContext): string {
-    const { registryUrl, registryHost, adminUsername, clientTrust } = outputs;
+    const { registryUrl, registryHost, engine, adminUsername, clientTrust } = outputs;
+    // The project that every Harbor has from the beginning.
+    const image = `${registryHost}/${engine === "harbor" ? "library/" : ""}IMAGE`;
     const output = (name: string, more = ""): string =>
         `npm run --silent pulumi -- stack output ${name}${more}${isDefault ? "" : ` --stack ${stack}`}`;
     const password = output("adminPassword", " --show-secrets");
@@ -62,8 +72,8 @@ or, with skopeo, without touching the system:
   ${password} | skopeo login --cert-dir ${caFolder} --username ${adminUsername} --password-stdin ${registryHost}
 
 Push the first image:
-  docker tag IMAGE ${registryHost}/IMAGE && docker push ${registryHost}/IMAGE
-  skopeo copy --dest-cert-dir ${caFolder} docker-archive:IMAGE.tar docker://${registryHost}/IMAGE:TAG
+  docker tag IMAGE ${image} && docker push ${image}
+  skopeo copy --dest-cert-dir ${caFolder} docker-archive:IMAGE.tar docker://${image}:TAG
 
 Next: let other machines trust the CA, each client in its place, see
   ${output("clientTrust")}

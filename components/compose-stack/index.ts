@@ -43,7 +43,7 @@ const script = (file: string) => join(__dirname, "scripts", file);
  */
 export class ComposeStack extends pulumi.ComponentResource {
     /** Done when the project is healthy. */
-    readonly released: pulumi.Resource;
+    readonly released: pulumi.CustomResource;
 
     constructor(name: string, args: ComposeStackArgs, options?: pulumi.ComponentResourceOptions) {
         super("harborage:index:ComposeStack", name, {}, options);

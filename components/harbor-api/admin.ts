@@ -1,6 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
+import type { InstanceArgs } from "./instance";
 
-export interface AdminPasswordArgs {
+export interface AdminPasswordArgs extends InstanceArgs {
     /** 8 to 128 characters with an upper-case letter, a lower-case letter and a digit (Harbor's rule). Always a secret. */
     readonly password: pulumi.Input<string>;
     /**
@@ -30,7 +31,7 @@ export class AdminPassword extends pulumi.CustomResource {
     }
 }
 
-export interface ConfigurationArgs {
+export interface ConfigurationArgs extends InstanceArgs {
     /**
      * Settings by the names that Harbor's API has for them (`PUT /configurations`), for example
      * `{ self_registration: false, project_creation_restriction: "adminonly" }`. Settings that are not named are not touched.

@@ -1,6 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
+import type { InstanceArgs } from "./instance";
 
-interface ScheduleArgs {
+interface ScheduleArgs extends InstanceArgs {
     /** Five fields of cron, in UTC, for example `0 3 * * *`; or Harbor's six with `0` for the seconds in front. */
     readonly cron: pulumi.Input<string>;
 }

@@ -27,7 +27,7 @@ function hook(name: string, variables: Readonly<Record<string, string>>): string
 /** nginx in front of the nodes: the only door to the registry. */
 export class LoadBalancer extends pulumi.ComponentResource {
     /** Done when it answers for the nodes. */
-    readonly released: pulumi.Resource;
+    readonly released: pulumi.CustomResource;
 
     constructor(name: string, args: LoadBalancerArgs, options?: pulumi.ComponentResourceOptions) {
         super("harborage:index:LoadBalancer", name, {}, options);

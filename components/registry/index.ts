@@ -20,7 +20,7 @@ export interface Registry {
         /** Where the load balancer reaches it. */
         readonly upstream: pulumi.Output<Upstream>;
         /** Done when the node is healthy. */
-        readonly released: pulumi.Resource;
+        readonly released: pulumi.CustomResource;
     }[];
     /** What there is more of where the engine is Harbor. */
     readonly harbor?: HarborSecrets;
@@ -43,7 +43,7 @@ export function createRegistry(
     secret: (name: string) => pulumi.Output<string>,
 ): Registry {
     const { stack, registry } = plan;
-    const onEachNode = (create: (place: Place) => { readonly released: pulumi.Resource }) =>
+    const onEachNode = (create: (place: Place) => { readonly released: pulumi.CustomResource }) =>
         plan.nodes.map((node) => {
             const machine = machineNamed(machines, node.machine);
             const address = nodeAddress(node, machine);

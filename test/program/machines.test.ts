@@ -238,7 +238,11 @@ describe("program in OpenStack", () => {
             run.questions.filter((each) => each.provider !== provider).map(({ token }) => token),
             [],
         );
-        assert.deepEqual(run.resources.filter(({ type }) => type.startsWith("pulumi:providers:")).map(key), [provider]);
+        assert.deepEqual(run.resources.filter(({ type }) => type.startsWith("pulumi:providers:")).map(key), [
+            provider,
+            // For Harbor's API.
+            "pulumi:providers:harborage harbor",
+        ]);
     });
 
     it("keeps the login secret", () => {
@@ -298,7 +302,7 @@ describe("program in OpenStack", () => {
             run.questions
                 .map(({ token, inputs }) => `${token.split(":").at(-1) ?? ""} ${String(inputs["name"])}`)
                 .sort(),
-            ["getFlavor m1.medium", "getFlavor m1.small", "getImage debian-12", "getNetwork public"],
+            ["getFlavor m1.large", "getFlavor m1.small", "getImage debian-12", "getNetwork public"],
         );
     });
 
@@ -318,7 +322,7 @@ describe("program in OpenStack", () => {
             '  - harborage:machines.lb.image: there is no image "missing-image" that this project may use; see: openstack image list',
             '  - harborage:machines.node.image: there is no image "missing-image" that this project may use; see: openstack image list',
             '  - harborage:machines.lb.flavor: there is no flavor "missing-flavor" that this project may use; see: openstack flavor list',
-            '  - harborage:machines.node.flavor: the flavor "small-flavor" has 1 vCPU and 256 MiB; expected at least 1 vCPU and 512 MiB for this registry',
+            '  - harborage:machines.node.flavor: the flavor "small-flavor" has 1 vCPU and 256 MiB; expected at least 2 vCPU and 3700 MiB for this registry',
             '  - harborage:openstack.network.externalNetwork: several networks have the name "several-public"; expected a name of one only, see: openstack network list',
         ]);
         assert.deepEqual(resources.filter(isInCloud).map(key), []);
@@ -462,8 +466,9 @@ describe("program in OpenStack", () => {
             ["id of load-balancer", 80, 80, "0.0.0.0/0"],
             ["id of load-balancer", 22, 22, "192.0.2.0/24"],
             ["id of node", 22, 22, "192.0.2.0/24"],
+            ["id of node", 9090, 9090, "192.0.2.0/24"],
             ["id of node", 22, 22, "id of load-balancer"],
-            ["id of node", 5000, 5000, "id of load-balancer"],
+            ["id of node", 8080, 8080, "id of load-balancer"],
         ]);
         const groups = resourcesOf(run, "openstack:networking/port:Port").map(({ name, inputs }) => [
             name,

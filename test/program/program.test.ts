@@ -90,6 +90,7 @@ describe("program", () => {
             "adminUsername",
             "caCertificate",
             "clientTrust",
+            "engine",
             "loadBalancerAddress",
             "nodes",
             "pullSecret",

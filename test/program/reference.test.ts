@@ -6,6 +6,7 @@ import { RegistryReference, secretOutputs, type OutputValues } from "../../confi
 const values: OutputValues = {
     registryUrl: "https://registry.example.com",
     registryHost: "registry.example.com",
+    engine: "distribution",
     loadBalancerAddress: "192.0.2.10",
     caCertificate: "-----BEGIN CERTIFICATE-----\n",
     adminUsername: "admin",

@@ -122,6 +122,13 @@ describe("stack file", () => {
         });
     }
 
+    const installer = { path: "/srv/harbor.tgz", sha256: "0".repeat(64) };
+    const harbor = { engine: "harbor", version: "2.15.2", installer };
+    const external = (more: Record<string, unknown>) => ({
+        registry: harbor,
+        storage: { cache: { kind: "external", host: "redis.test:6379", ...more } },
+    });
+    const indexes = "storage.cache.indexes.registry";
     const refused: [string, Record<string, unknown>, string][] = [
         ["no machine", { machines: {} }, "machines"],
         [
@@ -196,7 +203,38 @@ describe("stack file", () => {
         ],
         ["an image without a digest", { images: { nginx: "nginx:1.30.1" } }, "images.nginx"],
         ["a name with a space", { additionalNames: ["a b"] }, "additionalNames[0]"],
+        ["Redis' index 0, which Harbor takes for absent", external({ indexes: { registry: 0 } }), indexes],
+        ["connections without any idle time, likewise", external({ idleSeconds: 0 }), "storage.cache.idleSeconds"],
+        ["a user of Redis without a password", external({ username: "harbor" }), "storage.cache.username"],
+        ["hosts of Redis without a master", external({ host: "a.test:1,b.test:1" }), "storage.cache.host"],
+        [
+            "a volume for two things",
+            {
+                registry: harbor,
+                storage: { database: { kind: "volume", name: "one" }, jobLogs: { kind: "volume", name: "one" } },
+            },
+            "storage.jobLogs.name",
+        ],
     ];
+    const idle: [string, Record<string, unknown>, string | RegExp][] = [
+        [
+            "repositories of Trivy's databases before Harbor has them",
+            { registry: { ...harbor, version: "2.14.4", trivy: { dbRepository: "mirror.test/db" } } },
+            'registry.trivy.dbRepository: "mirror.test/db" has no effect before Harbor 2.15',
+        ],
+        ["a proxy that is none", { registry: { ...harbor, proxy: {} } }, /^harborage:registry\.proxy: is for nothing/],
+        [
+            "who may read metrics that there are not",
+            { registry: { ...harbor, metrics: { cidrs: ["192.0.2.0/24"] } } },
+            "registry.metrics.cidrs: has no effect without enabled: true",
+        ],
+    ];
+    for (const [what, settings, expected] of idle) {
+        it(`refuses ${what}`, () => {
+            assertOneMistake(fileWith(settings), typeof expected === "string" ? `harborage:${expected}` : expected);
+        });
+    }
+
     for (const [what, settings, path] of refused) {
         it(`refuses ${what}`, () => {
             assertOneMistake(

@@ -6,6 +6,7 @@ import { summary, summaryOutputs } from "../../toolchain/summary";
 const outputs = {
     registryUrl: "https://localhost:8443",
     registryHost: "localhost:8443",
+    engine: "distribution" as const,
     adminUsername: "admin",
     caCertificate: "-----BEGIN CERTIFICATE-----",
     clientTrust: [{ client: "docker", path: "/etc/docker/certs.d/localhost:8443/ca.crt", content: "" }],
@@ -34,6 +35,12 @@ describe("toolchain: summary", () => {
         const text = summary(outputs, { stack: "prod", isDefault: false });
         assert.match(text, /stack output adminPassword --show-secrets --stack prod \| docker login/);
         assert.match(text, /stack output caCertificate --stack prod > ca\.crt/);
+    });
+
+    it("puts the first image into the project that every Harbor has", () => {
+        const text = summary({ ...outputs, engine: "harbor" }, { stack: "prod", isDefault: false });
+        assert.match(text, /docker push localhost:8443\/library\/IMAGE/);
+        assert.match(text, /docker:\/\/localhost:8443\/library\/IMAGE:TAG/);
     });
 
     it("is left out for a stack that has other outputs", () => {

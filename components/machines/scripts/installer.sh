@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # installer.sh apply|delete DIRECTORY INCARNATION VERSION PLACE SHA256
 # PLACE is the path or the URL of Harbor's own installer, online or offline.
-# Unpacks it and loads its images, before any service is touched. The one before is kept: an upgrade may have to go back.
+# Unpacks it and loads its images, before any service is touched.
 main() {
     local action=$1 directory incarnation=$3 version=$4 place=$5 sha256=$6
     directory=$(expand_home "$2")
@@ -21,8 +21,12 @@ main() {
 }
 
 apply() {
-    if [[ -f $target/images ]] && loaded; then
-        return
+    if [[ -f $target/images ]]; then
+        # Another version may be asked of the same file.
+        check_version "$target/harbor/prepare" "the installer ($sha256)"
+        ! loaded || return 0
+        load_again
+        ! loaded || return 0
     fi
     local file archive
     file=$(file_at "$directory" "$place" "$sha256" registry.installer)
@@ -32,8 +36,7 @@ apply() {
     tar --extract --file "$file" --no-same-owner --directory "$target.new" ||
         fail "$file is no archive of tar; expected Harbor's installer (registry.installer)"
     [[ -f $target.new/harbor/prepare ]] || fail "$file has no harbor/prepare; expected Harbor's installer (registry.installer)"
-    grep -qF "goharbor/prepare:v$version" "$target.new/harbor/prepare" ||
-        fail "$file is Harbor $(sed -n 's/.*goharbor\/prepare:v\([^ ]*\).*/\1/p' "$target.new/harbor/prepare"); expected $version (registry.version)"
+    check_version "$target.new/harbor/prepare" "$file"
     chmod 0755 "$target.new/harbor/prepare"
     archive=$(find "$target.new/harbor" -maxdepth 1 -name 'harbor*.tar.gz' -print -quit)
     local names=
@@ -42,8 +45,8 @@ apply() {
         names=$(docker load --quiet --input "$archive" </dev/null) || fail "Docker cannot load the images of $file"
         archive=$target/harbor/${archive##*/}
     else
-        say "pulling goharbor/prepare:v$version"
-        docker pull --quiet "goharbor/prepare:v$version" >/dev/null </dev/null ||
+        docker image inspect "goharbor/prepare:v$version" >/dev/null 2>&1 ||
+            docker pull --quiet "goharbor/prepare:v$version" >/dev/null </dev/null ||
             fail "cannot pull goharbor/prepare:v$version; on a site without Docker Hub, use the offline installer (registry.installer)"
     fi
     # release.sh loads them again when they have gone meanwhile.
@@ -52,6 +55,22 @@ apply() {
     mv "$target.new" "$target"
     # It is unpacked: what was sent or fetched for it need not be there twice.
     [[ $file != "$directory/incoming/"* ]] || rm -f "$file"
+}
+
+# check_version PREPARE WHAT: whether Harbor's program is of the version that the stack file names.
+check_version() {
+    local found
+    found=$(sed -n 's/.*goharbor\/prepare:v\([^ ]*\).*/\1/p' "$1")
+    [[ $found == "$version" ]] || fail "$2 is Harbor $found; expected $version (registry.version, registry.installer)"
+}
+
+# Somebody's prune may have taken images. What they were loaded from is here; the file that was sent is not any more.
+load_again() {
+    local kept
+    kept=$(head -n 1 "$target/images")
+    [[ -f $kept ]] || return 0
+    say "loading Harbor's images again"
+    docker load --quiet --input "$kept" >/dev/null </dev/null || fail "Docker cannot load $kept"
 }
 
 # Whether all images are still there.
@@ -71,11 +90,12 @@ remove() {
     rm -rf "${1:?}"
 }
 
-# All but this one and the last one before it.
+# All but this one and those of releases that are still here: an upgrade may have to go back to them.
 prune() {
     local other
-    touch "$target"
-    while read -r other; do
-        remove "$directory/installers/$other"
-    done < <(cd "$directory/installers" && find . -mindepth 1 -maxdepth 1 -type d -printf '%T@ %f\n' | sort --numeric-sort --reverse | tail -n +3 | cut -d ' ' -f 2)
+    for other in "$directory"/installers/*; do
+        if [[ $other != "$target" ]] && ! grep -qsF "${other##*/}" "$directory"/stacks/*/releases/*/hooks/generate.sh; then
+            remove "$other"
+        fi
+    done
 }

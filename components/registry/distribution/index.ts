@@ -76,7 +76,7 @@ const text = (file: string) => readFileSync(join(__dirname, file), "utf8");
 /** A node that runs CNCF Distribution. */
 export class DistributionNode extends pulumi.ComponentResource {
     /** Done when the node is healthy. */
-    readonly released: pulumi.Resource;
+    readonly released: pulumi.CustomResource;
 
     constructor(name: string, args: DistributionNodeArgs, options?: pulumi.ComponentResourceOptions) {
         super("harborage:index:DistributionNode", name, {}, options);

@@ -55,7 +55,7 @@ function backupSecrets(
 /** A node that runs Harbor. */
 export class HarborNode extends pulumi.ComponentResource {
     /** Done when the node is healthy. */
-    readonly released: pulumi.Resource;
+    readonly released: pulumi.CustomResource;
 
     constructor(name: string, args: HarborNodeArgs, options?: pulumi.ComponentResourceOptions) {
         super("harborage:index:HarborNode", name, {}, options);
@@ -89,8 +89,11 @@ export class HarborNode extends pulumi.ComponentResource {
             database: database.kind === "external" ? database : { kind: "bundled" },
             redis: cache.kind === "external" ? "external" : "bundled",
         });
-        const objectsCa = objects.kind === "external" ? objects.caCertificate : undefined;
-        const cacheCa = cache.kind === "external" ? cache.caCertificate : undefined;
+        const certificates = Object.entries({ objects, cache, database }).flatMap(([part, { kind, ...rest }]) =>
+            kind === "external" && "caCertificate" in rest && rest.caCertificate !== undefined
+                ? [[trustFile[part as keyof typeof trustFile], { content: rest.caCertificate }] as const]
+                : [],
+        );
         const compose = new ComposeStack(
             name,
             {
@@ -102,8 +105,7 @@ export class HarborNode extends pulumi.ComponentResource {
                         content: renderOverride({ stack, plan, node, address, backup: backup.service }),
                     },
                     "registry/start.sh": { content: file("start.sh"), mode: "0755" },
-                    ...(objectsCa === undefined ? {} : { [trustFile.objects]: { content: objectsCa } }),
-                    ...(cacheCa === undefined ? {} : { [trustFile.cache]: { content: cacheCa } }),
+                    ...Object.fromEntries(certificates),
                     ...backup.plainFiles,
                     "hooks/generate.sh": hook("generate", variables, volumes),
                     "hooks/health.sh": hook("health", { ...variables, ADDRESS: address }),

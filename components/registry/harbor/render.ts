@@ -18,8 +18,12 @@ export const placeholder = {
 export type HarborYmlSecret =
     "admin" | "database" | "redis" | "s3_access_key" | "s3_secret_key" | "github_token" | "jaeger";
 
-/** The files that Harbor's storage and Redis connections are verified with, by their names in a release. */
-export const trustFile = { objects: "trust/objects.crt", cache: "trust/cache.crt" } as const;
+/** The CAs that connections to Harbor's storage are verified with, by their names in a release. */
+export const trustFile = {
+    objects: "trust/objects.crt",
+    cache: "trust/cache.crt",
+    database: "trust/database.crt",
+} as const;
 
 /** In a release, where the certificates for internal TLS are. */
 export const internalTlsFolder = "secrets/root/tls";
@@ -278,12 +282,20 @@ export function renderOverride({ stack, plan, node, address, backup }: OverrideA
     const proxied = (component: "core" | "jobservice" | "trivy"): Service =>
         config.proxy?.components.includes(component) === true ? { environment: { NO_PROXY: noProxy } } : {};
 
-    // `prepare` forgets it unless data_volume is /data (make/photon/prepare/utils/cert.py, prepare_trust_ca).
-    const internalCa = config.internalTls
-        ? [
-              `${composePath(node.dataDirectory)}/secret/tls/harbor_internal_ca.crt:/harbor_cust_cert/harbor_internal_ca.crt:ro`,
-          ]
-        : [];
+    // What is in this folder is trusted by the programs of the images (make/photon/common/install_cert.sh).
+    const trusted = "/harbor_cust_cert";
+    const trust = [
+        // `prepare` forgets it unless data_volume is /data (make/photon/prepare/utils/cert.py, prepare_trust_ca).
+        ...(config.internalTls
+            ? [
+                  `${composePath(node.dataDirectory)}/secret/tls/harbor_internal_ca.crt:${trusted}/harbor_internal_ca.crt:ro`,
+              ]
+            : []),
+        // harbor.yml has no setting for it.
+        ...(database.kind === "external" && database.caCertificate !== undefined
+            ? [`./${trustFile.database}:${trusted}/harborage_database_ca.crt:ro`]
+            : []),
+    ];
     const trusting = [
         "registry",
         "registryctl",
@@ -335,7 +347,7 @@ export function renderOverride({ stack, plan, node, address, backup }: OverrideA
             Object.entries(services).map(([name, service]) => {
                 const volumes = [
                     ...((service["volumes"] ?? []) as string[]),
-                    ...(trusting.includes(name) ? internalCa : []),
+                    ...(trusting.includes(name) ? trust : []),
                 ];
                 return [name, { labels, ...service, ...(volumes.length > 0 ? { volumes } : {}) }];
             }),

@@ -17,13 +17,13 @@ export interface HarborSettingsArgs {
     readonly address: pulumi.Input<string>;
     /** The CA of its certificate, PEM. */
     readonly caCertificate: pulumi.Input<string>;
-    /** What keeps Harbor's database: when it goes, nothing needs to be taken back. */
-    readonly node: pulumi.Resource;
+    /** What runs Harbor: when it goes, nothing needs to be taken back; another one has to be told everything again. */
+    readonly node: pulumi.CustomResource;
 }
 
 const hoursPerDay = 24;
 
-/** The operations that Harbor writes into its audit log (src/pkg/auditext/event of its sources), all of them. */
+/** The operations that Harbor writes into its audit log: what GET /api/v2.0/auditlog-exts/events lists. */
 const auditEvents = [
     "create_artifact",
     "delete_artifact",
@@ -39,8 +39,6 @@ const auditEvents = [
     "create_robot",
     "delete_robot",
     "update_configuration",
-    "create_tag",
-    "delete_tag",
 ];
 
 /** What only Harbor's API can set, through the load balancer. */
@@ -60,26 +58,27 @@ export class HarborSettings extends pulumi.ComponentResource {
             },
             { parent: this },
         );
+        const instance = args.node.id;
         const common = { parent: this, provider, deletedWith: args.node };
         const adminPassword = new AdminPassword(
             `${name}-admin-password`,
-            { password: secrets.adminPassword, initialPassword: secrets.initialPassword },
+            { password: secrets.adminPassword, initialPassword: secrets.initialPassword, instance },
             common,
         );
         const afterPassword = { ...common, dependsOn: adminPassword };
         if (Object.keys(config.settings).length > 0) {
-            new Configuration(`${name}-configuration`, { settings: config.settings }, afterPassword);
+            new Configuration(`${name}-configuration`, { settings: config.settings, instance }, afterPassword);
         }
         if (schedules.garbageCollection !== undefined) {
             const { deleteUntagged, workers } = config.garbageCollection;
             new GarbageCollectionSchedule(
                 `${name}-garbage-collection`,
-                { cron: schedules.garbageCollection, deleteUntagged, workers },
+                { cron: schedules.garbageCollection, deleteUntagged, workers, instance },
                 afterPassword,
             );
         }
         if (schedules.scan !== undefined) {
-            new ScanAllSchedule(`${name}-scan`, { cron: schedules.scan }, afterPassword);
+            new ScanAllSchedule(`${name}-scan`, { cron: schedules.scan, instance }, afterPassword);
         }
         if (schedules.auditLog !== undefined) {
             new PurgeAuditSchedule(
@@ -88,6 +87,7 @@ export class HarborSettings extends pulumi.ComponentResource {
                     cron: schedules.auditLog,
                     retentionHours: config.auditLog.keepDays * hoursPerDay,
                     includeEventTypes: auditEvents,
+                    instance,
                 },
                 afterPassword,
             );

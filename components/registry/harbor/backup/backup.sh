@@ -144,7 +144,7 @@ make_backup() {
     print_manifest "$partial" version "$version" stamp "$stamp" reason "${reason:--}" stack "$(setting stack)" \
         node "$(setting node)" database-server "$server" schema "$schema" >"$partial/manifest"
     size=$(size_of "$partial/registry.dump")
-    "store_${kind}_add" "$name" "$partial" || fail "the backup could not be stored"
+    "store_${kind}_add" "$name" "$partial" || fail "the backup could not be stored${store_error:+: $store_error}"
     trap - EXIT
     log "made $name, $size bytes, $SECONDS s"
     printf '%s\n' "$name"
@@ -154,7 +154,8 @@ make_backup() {
 prune() {
     local keep name names scheduled=() others=()
     keep=$(setting keep)
-    names=$("store_${kind}_names") || return 1
+    "store_${kind}_names" >"$scratch/names" || return 1
+    names=$(<"$scratch/names")
     while read -r name; do
         if [[ $name =~ ^[^-]*-v[0-9.]*$ ]]; then scheduled+=("$name"); elif [[ -n $name ]]; then others+=("$name"); fi
     done <<<"$names"
@@ -191,7 +192,7 @@ due() {
 # Whether a time of the schedule has gone by in the last week without a backup: the machine was off, or one was cut off.
 missed() {
     local names name newest='' minute stamp
-    names=$("store_${kind}_names") || return 1
+    names=$("store_${kind}_names" || log "the backups cannot be listed: $store_error")
     while read -r name; do
         if [[ $name =~ ^[^-]*-v[0-9.]*$ ]]; then newest=${name%%-*}; fi
     done <<<"$names"
@@ -301,13 +302,13 @@ $wipe$;
 SQL
 }
 
-# What the dump has, as statements. The schema itself stays: it may be somebody else's. A setting that only newer servers
-# know stands in the first lines.
+# What the dump has, as statements. What is said of the schema, and extensions, may be somebody else's. A setting that only
+# newer servers know stands in the first lines.
 dump_statements() {
     local line
     pg_restore --list "$1/registry.dump" >"$scratch/list" || return 1
     while IFS= read -r line; do
-        if [[ ! $line =~ \ (SCHEMA\ -\ public|COMMENT\ -\ SCHEMA\ public|(COMMENT\ -\ )?EXTENSION\ ) ]]; then printf '%s\n' "$line"; fi
+        if [[ ! $line =~ \ (COMMENT\ -\ SCHEMA\ public|(COMMENT\ -\ )?EXTENSION\ ) ]]; then printf '%s\n' "$line"; fi
     done <"$scratch/list" >"$scratch/wanted"
     pg_restore --no-owner --no-privileges --use-list "$scratch/wanted" --file - "$1/registry.dump" | {
         while IFS= read -r line; do
@@ -349,18 +350,18 @@ case ${1:-} in
         ;;
     scheduled)
         make_backup ''
-        prune || log "older backups could not be deleted"
+        prune || log "older backups could not be deleted${store_error:+: $store_error}"
         ;;
     now)
         make_backup "${2:-manual}"
         rm -f "$scratch/failed"
         ;;
     list)
-        "store_${kind}_names"
+        "store_${kind}_names" || fail "$store_error"
         ;;
     fetch)
         is_name "${2:-}" || fail "${2:-nothing} is not the name of a backup"
-        "store_${kind}_fetch" "$2" "$3" || fail "$2 cannot be fetched"
+        "store_${kind}_fetch" "$2" "$3" || fail "$2 cannot be fetched${store_error:+: $store_error}"
         wrong=$(check_backup "$3") || fail "$wrong"
         ;;
     restore)

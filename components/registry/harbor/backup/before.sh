@@ -42,7 +42,8 @@ refuse_older() {
 
 # The version in the stack file was put back, but the database may have been changed by the newer one.
 refuse_half_upgraded() {
-    if [[ ! -f $upgrade_file ]]; then return; fi
+    # Where it is to this version, it was healthy, and the note was only not taken away any more.
+    if [[ ! -f $upgrade_file || $(value_of "$upgrade_file" to) == "$version" ]]; then return; fi
     fail "the upgrade to $(value_of "$upgrade_file" to) has begun to change the database; to go back to $version, first restore its backup: $(restore_command "$(value_of "$upgrade_file" release)" "$(value_of "$upgrade_file" backup)")"
 }
 
@@ -62,7 +63,7 @@ upgrade() {
         note "$from" "$name" "$(place "$old")" "$old"
     fi
     say "stopping Harbor $from"
-    take_down || fail "Harbor $from cannot be stopped; see above"
+    take_down "$PROJECT" 60 || fail "Harbor $from cannot be stopped; see above"
 }
 
 # note FROM BACKUP PLACE RELEASE
@@ -84,17 +85,19 @@ back_up() {
         esac
     done
     say "backing up Harbor $(setting "$old" version) before the upgrade to $version" >&2
-    if ((${#running[@]} > 0)); then
-        quietly compose "$old" stop --timeout 60 "${running[@]}" || fail "Harbor cannot be stopped; see above"
-    fi
-    if [[ $(setting "$old" database) == bundled ]]; then quietly compose "$old" up --detach postgresql || true; fi
-    if name=$(compose "$old" --progress quiet run --rm --no-deps -T backup now "upgrade-to-$version") && [[ $name =~ $backup_name ]]; then
+    if stop_writers && name=$(compose "$old" --progress quiet run --rm --no-deps -T backup now "upgrade-to-$version") && [[ $name =~ $backup_name ]]; then
         printf '%s\n' "$name"
         return
     fi
     if ((${#running[@]} > 0)); then quietly compose "$old" start "${running[@]}" || true; fi
     printf 'harborage: the backup before the upgrade failed, so there is no upgrade; Harbor %s runs on\n' "$(setting "$old" version)" >&2
     return 1
+}
+
+# Of back_up: stops what is in `running`, and has the database running.
+stop_writers() {
+    if ((${#running[@]} > 0)); then quietly compose "$old" stop --timeout 60 "${running[@]}" || return 1; fi
+    if [[ $(setting "$old" database) == bundled ]]; then quietly compose "$old" up --detach postgresql; fi
 }
 
 main

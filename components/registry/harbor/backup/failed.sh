@@ -6,17 +6,27 @@ set -euo pipefail
 . "$RELEASE/backup/machine.sh"
 
 if [[ ! -f $upgrade_file || $(value_of "$upgrade_file" to) != "$version" ]]; then exit 1; fi
+# Whatever happens below: the old version must not be started.
+trap 'exit 0' EXIT
+# The first error: those of later tries are about what the first one left.
+reason=
+for service in postgresql core; do
+    container=$(compose "$RELEASE" ps --all --quiet "$service" 2>/dev/null || true)
+    [[ -n $container ]] || continue
+    line=$(docker logs "$container" 2>&1 | grep -E 'Failed to upgrade schema|fail to upgrade|FATAL' | head -n 1 || true)
+    [[ -z $line ]] || reason+="  $service: $line"$'\n'
+done
 again="run up again"
 if [[ $(compose "$RELEASE" run --rm --no-deps -T backup schema 2>/dev/null) == *dirty ]]; then
     again="step 1, then run up again: the migration has left the database half-way"
 fi
-take_down >/dev/null 2>&1 || true
+take_down "$PROJECT" 30 >/dev/null 2>&1 || true
 
 from=$(value_of "$upgrade_file" from)
 name=$(value_of "$upgrade_file" backup)
 cat >&2 <<EOT
 harborage: the upgrade of $PROJECT from Harbor $from to $version failed. All of it is stopped.
-The database of $from is in the backup $name in $(value_of "$upgrade_file" place).
+${reason}The database of $from is in the backup $name in $(value_of "$upgrade_file" place).
 
 To try again, once the reason is gone: $again
 To go back to Harbor $from:

@@ -13,7 +13,7 @@ export type BackupDatabase =
           /** As libpq knows it: disable, require, verify-ca, verify-full. */
           readonly sslMode: string;
           /** PEM; absent where the world knows the CA. */
-          readonly caCertificate?: string;
+          readonly caCertificate?: string | undefined;
       };
 
 export interface BackupArgs {

@@ -64,15 +64,18 @@ in_container() {
 
 # Nothing is touched before all that is needed to start is there.
 check_images() {
-    local image note missing=()
+    local image note kept directory missing=()
     for image in $(compose "$RELEASE" config --images); do
         docker image inspect "$image" >/dev/null 2>&1 || missing+=("$image")
     done
     if ((${#missing[@]} == 0)); then return; fi
-    for note in "$(environment "$RELEASE" HARBORAGE_DIRECTORY)"/images/*; do
+    directory=$(environment "$RELEASE" HARBORAGE_DIRECTORY)
+    for note in "$directory"/installers/*/images "$directory"/images/*; do
         [[ -f $note ]] || continue
-        say "loading $(head -n 1 "$note"): images of Harbor $version are gone"
-        docker load --quiet --input "$(head -n 1 "$note")" >/dev/null </dev/null || true
+        kept=$(head -n 1 "$note")
+        [[ -f $kept ]] || continue
+        say "loading $kept: images of Harbor $version are gone"
+        docker load --quiet --input "$kept" >/dev/null </dev/null || true
     done
     for image in "${missing[@]}"; do
         docker image inspect "$image" >/dev/null 2>&1 ||
@@ -126,7 +129,7 @@ confirm() {
 }
 
 stop_all() {
-    take_down || fail "the services of $PROJECT cannot be stopped; see above"
+    take_down "$PROJECT" 60 || fail "the services of $PROJECT cannot be stopped; see above"
 }
 
 # --- The files of Harbor's own database, in their folder or volume ---

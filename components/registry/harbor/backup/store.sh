@@ -1,6 +1,7 @@
-# shellcheck shell=bash disable=SC2154 # backup.sh has set the names of folders
-# Where backups are kept: store_KIND_names, store_KIND_add NAME FOLDER, store_KIND_fetch NAME FOLDER, store_KIND_delete NAME.
+# shellcheck shell=bash disable=SC2154,SC2034 # backup.sh has set the names of folders, and says what went wrong
+# Where backups are kept, with what went wrong in `store_error`: store_KIND_names, store_KIND_add NAME FOLDER, store_KIND_fetch NAME FOLDER, store_KIND_delete NAME.
 
+store_error=
 s3_endpoint=$(setting s3-endpoint)
 s3_region=$(setting s3-region)
 s3_bucket=$(setting s3-bucket)
@@ -57,13 +58,13 @@ s3() {
         --connect-timeout 20 --speed-limit 1000 --speed-time 120 --retry 3 --request "$method" \
         --header "x-amz-content-sha256: $hash" --output "$output" --write-out '%{http_code}' "$@" \
         "$s3_endpoint/$s3_bucket$path" 2>"$scratch/error") || {
-        log "$method $s3_endpoint/$s3_bucket$path: $(<"$scratch/error")"
+        store_error="$method $s3_endpoint/$s3_bucket$path: $(<"$scratch/error")"
         return 1
     }
     if [[ $status != 2* ]]; then
         read -r -d '' -N 4096 answer 2>/dev/null <"$output" || true
         if [[ $answer =~ \<Code\>([A-Za-z0-9]*) ]]; then answer=${BASH_REMATCH[1]}; else answer=; fi
-        log "$method $s3_endpoint/$s3_bucket$path: answered with $status $answer"
+        store_error="$method $s3_endpoint/$s3_bucket$path: answered with $status $answer"
         return 1
     fi
 }
@@ -101,7 +102,7 @@ store_s3_add() {
     local file
     for file in "${backup_files[@]}" manifest; do
         if (($(size_of "$2/$file") > s3_limit)); then
-            log "$file has more than 5 GiB, which S3 does not take in one piece; keep backups in a folder (destination.kind: path)"
+            store_error="$file has more than 5 GiB, which S3 does not take in one piece; keep backups in a folder (destination.kind: path)"
             return 1
         fi
         # The server compares what it got with the hash.
