@@ -330,7 +330,7 @@ describe("a release of Harbor that fails", () => {
             assert.ok(
                 machine
                     .calls()
-                    .some((call) => call.endsWith("harborage-prod-registry down --remove-orphans --timeout 60")),
+                    .some((call) => call.endsWith("harborage-prod-registry down --remove-orphans --timeout 30")),
             );
             assert.match(first.stderr, /from Harbor 2\.14\.4 to 2\.15\.2 failed\. All of it is stopped\./);
             assert.match(first.stderr, /core: \[ERROR\] Failed to upgrade schema, error: child table\n/);

@@ -74,7 +74,7 @@ upgrade() {
         note "$from" "$name" "$(place "$old")" "$old"
     fi
     say "stopping Harbor $from"
-    take_down || fail "Harbor $from cannot be stopped; see above"
+    take_down "$PROJECT" 60 || fail "Harbor $from cannot be stopped; see above"
 }
 
 # note FROM BACKUP PLACE RELEASE

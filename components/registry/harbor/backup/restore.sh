@@ -131,7 +131,7 @@ confirm() {
 }
 
 stop_all() {
-    take_down || fail "the services of $PROJECT cannot be stopped; see above"
+    take_down "$PROJECT" 60 || fail "the services of $PROJECT cannot be stopped; see above"
 }
 
 # --- The files of Harbor's own database, in their folder or volume ---
