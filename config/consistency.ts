@@ -305,11 +305,6 @@ function storage(file: unknown): Contradiction[] {
             "has no effect without sslMode: verify-ca or verify-full",
         ],
         [
-            isExternal("database"),
-            ["registry", "secrets", "databasePassword"],
-            "has no effect with an external database, whose password is storage.database.password",
-        ],
-        [
             isExternal("cache") && of("cache", "tls") !== true,
             ["storage", "cache", "caCertificate"],
             "has no effect without tls: true",

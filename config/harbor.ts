@@ -279,11 +279,6 @@ const secrets = object(
             .describe(
                 "The name of the secret that holds the key that Harbor encrypts stored passwords with, 16 letters and digits. Default: a generated one.",
             ),
-        databasePassword: secretName
-            .optional()
-            .describe(
-                "The name of the secret that holds the password of Harbor's own database, letters and digits. Default: a generated one.",
-            ),
     },
     "{secretKey: harborSecretKey}",
 );

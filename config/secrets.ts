@@ -74,7 +74,6 @@ function adminPasswordMistake(value: string): string | undefined {
 const places: readonly Place[] = [
     { path: ["registry", "adminPassword"], example: "adminPassword", mistake: adminPasswordMistake },
     { path: ["registry", "secrets", "secretKey"], example: "harborSecretKey", mistake: secretKeyMistake },
-    { path: ["registry", "secrets", "databasePassword"], example: "databasePassword", mistake: plainWord },
     { path: ["registry", "backup", "destination", "accessKey"], example: "backupKey", mistake: oneWord },
     { path: ["registry", "backup", "destination", "secretKey"], example: "backupSecret", mistake: oneWord },
     { path: ["registry", "trivy", "githubToken"], example: "githubToken", mistake: tokenMistake },

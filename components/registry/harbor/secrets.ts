@@ -68,7 +68,7 @@ export class HarborSecrets extends pulumi.ComponentResource {
         this.databasePassword =
             storage.database.kind === "external"
                 ? secret(storage.database.password)
-                : given(config.secrets.databasePassword, () => generated("database-password", 32));
+                : generated("database-password", 32);
         this.coreSecret = generated("core-secret", 16);
         this.jobserviceSecret = generated("jobservice-secret", 16);
         this.csrfKey = generated("csrf-key", 32);
