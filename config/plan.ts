@@ -46,6 +46,8 @@ export interface MachinePlan {
     readonly ports: readonly { readonly port: number; readonly purpose: string }[];
     /** The compose projects that run here. */
     readonly projects: readonly string[];
+    /** The engine of the node that is here, and its project. */
+    readonly engine?: { readonly name: RegistryPlan["engine"]; readonly project: string };
     readonly images: ImagesPlan;
     /** What is unpacked here, its images loaded. */
     readonly installer?: InstallerPlan;
@@ -310,6 +312,7 @@ export function makePlan(stack: string, config: StackConfig): Plan {
                 ...(isBalancer ? [{ port: balancer.httpPort, purpose: "loadBalancer.httpPort" }] : []),
                 ...(isNode ? nodePorts(registry) : []),
             ],
+            ...(isNode ? { engine: { name: registry.engine, project: node.project } } : {}),
             projects: [...(isNode ? [node.project] : []), ...(isBalancer ? [balancer.project] : [])],
             // A machine that needs none is sent none.
             images: {

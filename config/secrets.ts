@@ -61,7 +61,7 @@ function secretKeyMistake(value: string): string | undefined {
         : `has ${String(value.length)} characters; expected exactly 16 letters and digits, without a line end`;
 }
 
-/** Harbor's own rule (src/lib/... isValidPassword) and its example, which everybody knows. */
+/** Harbor's own rule (src/server/v2.0/handler/user.go, requireValidSecret) and its example, which everybody knows. */
 function adminPasswordMistake(value: string): string | undefined {
     if (value === "Harbor12345") {
         return "is the password of Harbor's documentation; expected one of your own";

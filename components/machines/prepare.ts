@@ -58,6 +58,7 @@ export function prepareMachine(parent: pulumi.Resource, args: PrepareArgs): Prep
                 pulumi.interpolate`${system === undefined ? "this-machine" : "system"}=${id}`,
                 ...plan.ports.map(({ port, purpose }) => `${String(port)}=${purpose}`),
                 ...requirementWords(requirements, system?.baseline),
+                ...(plan.engine === undefined ? [] : [`engine=${plan.engine.name}:${plan.engine.project}`]),
                 // Another file is looked at, and the machine with it, before anything is done for it.
                 ...files.map(({ sha256 }) => `file=${sha256}`),
             ],

@@ -253,12 +253,12 @@ describe("Harbor on this machine", function () {
 
     it("does not change when prepare is run again by hand", async () => {
         const state = async () => ({
-            configuration: await machine.script(`cd '${project()}/current'`, "docker compose config"),
+            configuration: await machine.script(`cd -P '${project()}/current'`, "docker compose config"),
             secret: await machine.script(`cd '${data()}/secret'`, "find . -type f -exec sha256sum {} + | sort -k 2"),
             containers: await livesOn(machine),
         });
         const before = await state();
-        await machine.script(`cd '${project()}/current'`, "./prepare --with-trivy", "docker compose up --detach");
+        await machine.script(`cd -P '${project()}/current'`, "./prepare --with-trivy", "docker compose up --detach");
         assert.deepEqual(await state(), before);
         const client = newClient(access, folder("client-after-prepare"));
         assert.equal((await client.login(hostOf(access), access.login)).code, 0);

@@ -87,6 +87,7 @@ describe("backup.sh", () => {
                 sslMode: "disable",
             },
             redis: "bundled",
+            state: "node",
         });
         for (const name of ["backup", "secrets", "backups", "keys", "core", "registry", "tmp", "bin"]) {
             mkdirSync(join(folder, name), { recursive: true });

@@ -223,6 +223,21 @@ describe("preflight.sh", () => {
         });
     });
 
+    it("refuses another engine in the place of the one that runs", () => {
+        withFolder((folder) => {
+            const current = join(folder, "box/stacks/harborage-test-registry/current");
+            mkdirSync(current, { recursive: true });
+            writeFileSync(join(folder, "box", "incarnation"), `${claim}-3\n`);
+            writeFileSync(join(current, "compose.yaml"), "");
+            const words = (engine: string) => [`engine=${engine}:harborage-test-registry`];
+            assert.equal(check(folder, { docker: well, words: words("distribution") }).status, 0);
+            assert.match(
+                problemOf(folder, { docker: well, words: words("harbor") }),
+                /is of engine distribution, .*registry\.engine/,
+            );
+        });
+    });
+
     it("refuses a folder of another incarnation", () => {
         withFolder((folder) => {
             mkdirSync(join(folder, "box"));

@@ -73,7 +73,7 @@ class HarborMachine {
         chmodSync(join(folder, "bin/docker"), 0o755);
     }
 
-    release(version: string, id = version, database: "bundled" | "external" = "bundled"): string {
+    release(version: string, id = version, database: "bundled" | "external" = "bundled", state = "node"): string {
         const release = join(this.stack, "releases", id);
         const times = scheduleTimes("30 2 * * *");
         const { plainFiles } = backupParts({
@@ -87,6 +87,7 @@ class HarborMachine {
                     ? { kind: "bundled" }
                     : { kind: "external", host: "db", port: 5432, name: "harbor", user: "harbor", sslMode: "disable" },
             redis: "bundled",
+            state,
         });
         for (const [name, { content }] of Object.entries(plainFiles)) {
             mkdirSync(dirname(join(release, name)), { recursive: true });
@@ -155,6 +156,23 @@ describe("before a release of Harbor", () => {
             machine.record("2.15.2");
             assert.equal(machine.hook("before", release, machine.release("2.15.2", "other")).status, 0);
             assert.deepEqual(machine.calls(), []);
+        }),
+    );
+
+    it(
+        "refuses another place for its state, until somebody says that it was moved",
+        withMachine((machine) => {
+            const [old, now] = [machine.release("2.15.2"), machine.release("2.15.2", "moved", "bundled", "bucket")];
+            machine.record("2.15.2");
+            const { status, stderr } = machine.hook("before", now, old);
+            assert.equal(status, 1);
+            assert.match(stderr, /state was in node and would be in bucket/);
+            assert.ok(stderr.includes(`sudo touch ${machine.data}/harborage-moved`), stderr);
+            writeFileSync(join(machine.data, "harborage-moved"), "");
+            assert.equal(machine.hook("before", now, old).status, 0);
+            const recorded = machine.bash(join(now, "backup/record-version.sh"), [], { RELEASE: now });
+            assert.equal(recorded.status, 0, recorded.stderr);
+            assert.ok(!machine.has("harborage-moved"));
         }),
     );
 
@@ -312,7 +330,7 @@ describe("a release of Harbor that fails", () => {
             assert.ok(
                 machine
                     .calls()
-                    .some((call) => call.endsWith("harborage-prod-registry down --remove-orphans --timeout 30")),
+                    .some((call) => call.endsWith("harborage-prod-registry down --remove-orphans --timeout 60")),
             );
             assert.match(first.stderr, /from Harbor 2\.14\.4 to 2\.15\.2 failed\. All of it is stopped\./);
             assert.match(first.stderr, /core: \[ERROR\] Failed to upgrade schema, error: child table\n/);

@@ -47,6 +47,7 @@ apply() {
             clock) check_clock "$system" ;;
             resolve) check_name "$value" ;;
             container) check_container "$value" "$stack" ;;
+            engine) check_engine "$directory" "${value%%:*}" "${value#*:}" ;;
             file) ;;
             *) check_port "${entry%%=*}" "$value" "$stack" ;;
         esac
@@ -97,6 +98,16 @@ check_tools() {
         command -v "$tool" >/dev/null || problem "the program $tool is missing; install it"
     done
     [[ -r /proc/net/tcp ]] || problem "this is not Linux (there is no /proc/net/tcp); harborage runs registries on Linux machines"
+}
+
+# check_engine DIRECTORY ENGINE PROJECT: the new engine's services would get the place and the folder of the old one's, and be
+# taken down with them.
+check_engine() {
+    local current=$1/stacks/$3/current other=
+    if [[ -f $current/compose.yaml ]]; then other=distribution; elif [[ -f $current/docker-compose.yml ]]; then other=harbor; fi
+    if [[ -n $other && $other != "$2" ]]; then
+        problem "the registry here is of engine $other, whose data $2 has no use for; put registry.engine back, or destroy the stack first, or give $2 a stack and a folder of its own (machines.*.directory)"
+    fi
 }
 
 # The nearest folder of the path that exists.

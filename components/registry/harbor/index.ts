@@ -6,7 +6,15 @@ import type { HarborPlan, NodePlan } from "../../../config/plan";
 import { ComposeStack, type PlainFile } from "../../compose-stack";
 import { quote, type Machine } from "../../machines";
 import { backupParts, backupSecretFiles } from "./backup";
-import { namedVolumes, placeholder, renderHarborYml, renderOverride, trustFile, type HarborYmlSecret } from "./render";
+import {
+    namedVolumes,
+    placeholder,
+    renderHarborYml,
+    renderOverride,
+    statePlaces,
+    trustFile,
+    type HarborYmlSecret,
+} from "./render";
 import type { HarborSecrets } from "./secrets";
 
 export { HarborSecrets } from "./secrets";
@@ -88,6 +96,7 @@ export class HarborNode extends pulumi.ComponentResource {
             dataDirectory: node.dataDirectory,
             database: database.kind === "external" ? database : { kind: "bundled" },
             redis: cache.kind === "external" ? "external" : "bundled",
+            state: statePlaces(plan),
         });
         const certificates = Object.entries({ objects, cache, database }).flatMap(([part, { kind, ...rest }]) =>
             kind === "external" && "caCertificate" in rest && rest.caCertificate !== undefined

@@ -377,3 +377,20 @@ export function namedVolumes({ storage }: HarborPlan): (NamedVolume & { readonly
         ...(jobLogs.kind === "volume" ? [{ ...jobLogs, owner: owners.harbor }] : []),
     ];
 }
+
+/** Where images and the database are, in one line that is another one when they are somewhere else. */
+export function statePlaces({ storage: { objects, database } }: HarborPlan): string {
+    const images =
+        objects.kind === "external"
+            ? `${objects.endpoint ?? "s3"}/${objects.bucket}${objects.rootDirectory}`
+            : objects.kind === "volume"
+              ? `volume:${objects.name}`
+              : "node";
+    const rows =
+        database.kind === "external"
+            ? `${database.host}:${String(database.port)}/${database.name}`
+            : database.kind === "volume"
+              ? `volume:${database.name}`
+              : "node";
+    return `storage.objects=${images},storage.database=${rows}`;
+}

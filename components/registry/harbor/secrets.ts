@@ -132,8 +132,9 @@ export class HarborSecrets extends pulumi.ComponentResource {
                     caPrivateKeyPem: caKey.privateKeyPem,
                     caCertPem: ca.certPem,
                     allowedUses: ["digital_signature", "key_encipherment", "server_auth", "client_auth"],
-                    validityPeriodHours: hoursPerYear,
-                    earlyRenewalHours: hoursPerYear / 6,
+                    // As long as their CA: nobody outside trusts them, and a site without `up` for a year must go on.
+                    validityPeriodHours: 10 * hoursPerYear,
+                    earlyRenewalHours: hoursPerYear,
                 },
                 { parent: this },
             );

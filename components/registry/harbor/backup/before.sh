@@ -9,6 +9,7 @@ set -euo pipefail
 main() {
     local recorded=
     refuse_half_restored
+    refuse_moved
     if [[ -f $recorded_file ]]; then
         recorded=$(<"$recorded_file")
     elif [[ -n $PREVIOUS && -f $PREVIOUS/backup/settings ]]; then
@@ -28,6 +29,16 @@ refuse_half_restored() {
     local backup
     backup=$(value_of "$restore_file" backup)
     fail "a restore of $backup was cut off, and the database is not whole; first end it: $(restore_command "$(value_of "$restore_file" release)" "$backup")"
+}
+
+# Harbor would start in another place without what is there, and be healthy.
+refuse_moved() {
+    local before now
+    if [[ -z $PREVIOUS || -f $moved_file ]]; then return; fi
+    before=$(setting "$PREVIOUS" state)
+    now=$(setting "$RELEASE" state)
+    if [[ -z $before || $before == "$now" ]]; then return; fi
+    fail "Harbor's state was in $before and would be in $now, where it may find nothing. Put the stack file back, or move what is there, say so by: sudo touch $moved_file, and run up again"
 }
 
 refuse_older() {
@@ -63,7 +74,7 @@ upgrade() {
         note "$from" "$name" "$(place "$old")" "$old"
     fi
     say "stopping Harbor $from"
-    take_down "$PROJECT" 60 || fail "Harbor $from cannot be stopped; see above"
+    take_down || fail "Harbor $from cannot be stopped; see above"
 }
 
 # note FROM BACKUP PLACE RELEASE

@@ -20,7 +20,7 @@ again="run up again"
 if [[ $(compose "$RELEASE" run --rm --no-deps -T backup schema 2>/dev/null) == *dirty ]]; then
     again="step 1, then run up again: the migration has left the database half-way"
 fi
-take_down "$PROJECT" 30 >/dev/null 2>&1 || true
+take_down >/dev/null 2>&1 || true
 
 from=$(value_of "$upgrade_file" from)
 name=$(value_of "$upgrade_file" backup)

@@ -38,6 +38,16 @@ compose() {
     (cd "$folder" && docker compose "$@" </dev/null)
 }
 
+# take_down: takes all containers of the project away, with the volumes without a name that its images ask for, which
+# compose would hand on and never remove.
+take_down() {
+    local volumes
+    mapfile -t volumes < <(docker ps --all --quiet --filter "label=com.docker.compose.project=$PROJECT" </dev/null |
+        xargs --no-run-if-empty docker inspect --format '{{range .Mounts}}{{println .Name}}{{end}}' | grep -xE '[0-9a-f]{64}')
+    quietly docker compose --project-name "$PROJECT" down --remove-orphans --timeout 60 || return 1
+    ((${#volumes[@]} == 0)) || docker volume rm "${volumes[@]}" >/dev/null 2>&1 </dev/null || true
+}
+
 # quietly COMMAND...: shows what it says only when it fails.
 quietly() {
     local said status=0
@@ -69,6 +79,8 @@ recorded_file=$data/harborage-version
 upgrade_file=$data/harborage-upgrade
 # There while a restore is under way: backup, stamp.
 restore_file=$data/harborage-restore
+# Somebody has moved the data to where the next release looks for it. Counts once.
+moved_file=$data/harborage-moved
 # The releases that are left in their place beside the current one, a name on each line.
 keep_file=$stack_folder/keep
 
@@ -93,16 +105,4 @@ release_of() {
         if [[ -f $folder/backup/settings && $(setting "$folder" version) == "$1" && (-z $newest || $folder -nt $newest) ]]; then newest=$folder; fi
     done
     printf '%s\n' "$newest"
-}
-
-# take_down PROJECT SECONDS: without the volumes that have no name of their own: images ask for them, and nobody finds them
-# again. Volumes with names stay.
-take_down() {
-    local volumes volume
-    volumes=$(docker ps --all --quiet --filter "label=com.docker.compose.project=$1" |
-        xargs --no-run-if-empty docker inspect --format '{{range .Mounts}}{{if eq .Type "volume"}}{{.Name}} {{end}}{{end}}')
-    quietly docker compose --project-name "$1" down --remove-orphans --timeout "$2" || return 1
-    for volume in $volumes; do
-        if [[ $volume =~ ^[0-9a-f]{64}$ ]]; then docker volume rm "$volume" >/dev/null 2>&1 </dev/null || true; fi
-    done
 }

@@ -6,4 +6,4 @@ set -euo pipefail
 . "$RELEASE/backup/machine.sh"
 
 if [[ ! -f $recorded_file || $(<"$recorded_file") != "$version" ]]; then write "$recorded_file" "$version"; fi
-rm -f "$upgrade_file"
+rm -f "$upgrade_file" "$moved_file"

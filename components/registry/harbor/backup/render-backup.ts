@@ -25,6 +25,8 @@ export interface BackupArgs {
     /** Harbor's data_volume, absolute or below `~/`. */
     readonly dataDirectory: string;
     readonly database: BackupDatabase;
+    /** Where Harbor keeps what must not be lost, in words: another place has none of it. */
+    readonly state: string;
     /** Whether Harbor's own Redis runs beside it. Another one is left alone by a restore. */
     readonly redis: "bundled" | "external";
 }
@@ -68,6 +70,7 @@ export function renderSettings(args: BackupArgs): string {
         "database-user": connection.user,
         "database-sslmode": connection.sslMode,
         redis: args.redis,
+        state: args.state,
         destination: s3 === undefined ? "path" : "s3",
         ...(s3 === undefined
             ? {}

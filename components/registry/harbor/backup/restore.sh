@@ -40,6 +40,8 @@ main() {
     exec 9>"$(environment "$RELEASE" HARBORAGE_DIRECTORY)/lock"
     flock --nonblock 9 || fail "an up or another restore is changing this machine; wait for its end"
 
+    # What is fetched has keys in it.
+    if [[ $(setting "$RELEASE" destination) == s3 ]]; then trap 'rm -rf "$(setting "$RELEASE" folder)/fetched"' EXIT; fi
     local folder
     check_images
     folder=$(find_backup "$wanted") || exit 1
@@ -129,7 +131,7 @@ confirm() {
 }
 
 stop_all() {
-    take_down "$PROJECT" 60 || fail "the services of $PROJECT cannot be stopped; see above"
+    take_down || fail "the services of $PROJECT cannot be stopped; see above"
 }
 
 # --- The files of Harbor's own database, in their folder or volume ---
@@ -199,11 +201,11 @@ replace() {
         safety=$(in_container '' now before-restore) || fail "$(not_backed_up "$before" "$was_running")"
         say "backed up what there was: $safety"
     fi
+    say "stopping Harbor"
+    stop_all
     write "$restore_file" "backup $1
 stamp $stamp
 release $RELEASE"
-    say "stopping Harbor"
-    stop_all
     if [[ $database == bundled ]]; then
         put_aside "$stamp" || give_up "$stamp" "$before" "$was_running" "the database cannot be put aside"
         quietly compose "$RELEASE" up --detach postgresql || give_up "$stamp" "$before" "$was_running" "the database does not start"

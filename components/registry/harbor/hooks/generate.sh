@@ -42,6 +42,19 @@ seed() {
     }
 }
 
+# ensure_image IMAGE: somebody's prune may have taken what was loaded, and a closed site cannot pull it.
+ensure_image() {
+    local archive
+    docker image inspect "$1" >/dev/null 2>&1 </dev/null && return
+    archive=$(head -n 1 "${installer%/harbor}/images")
+    if [[ -f $archive ]]; then
+        docker load --quiet --input "$archive" >/dev/null </dev/null || fail "Docker cannot load $archive, and the image $1 is gone"
+        docker image inspect "$1" >/dev/null 2>&1 </dev/null && return
+    fi
+    docker pull --quiet "$1" >/dev/null </dev/null ||
+        fail "cannot pull $1; on a site without Docker Hub, use the offline installer (registry.installer)"
+}
+
 [[ -x $installer/prepare ]] || fail "Harbor's installer is not at $installer any more; raise the machine's generation to set it up again"
 
 mkdir -p "$data/secret"
@@ -52,6 +65,7 @@ seed secretkey keys/secretkey
 seed private_key.pem core/private_key.pem
 seed root.crt registry/root.crt
 
+ensure_image "goharbor/prepare:v$VERSION"
 cp "$installer/prepare" "$RELEASE/prepare"
 fill "$RELEASE"
 run() {
@@ -72,8 +86,7 @@ rm -f "$RELEASE/prepare.log"
 
 cd "$RELEASE"
 for image in $(docker compose config --images </dev/null); do
-    docker image inspect "$image" >/dev/null 2>&1 || docker pull --quiet "$image" >/dev/null </dev/null ||
-        fail "cannot pull $image; on a site without Docker Hub, use the offline installer (registry.installer)"
+    ensure_image "$image"
 done
 # Of the place that the release moves to: `docker compose` by hand in the folder `current` must not see other paths.
 printf 'COMPOSE_FILE=%s\n' "$FINAL/docker-compose.yml:$FINAL/docker-compose.override.yml" >>"$RELEASE/.env"
@@ -96,4 +109,3 @@ volume() {
 in_volume() {
     docker run --rm --network none --user "$2" --volume "$1:/volume:nocopy" --entrypoint sh "goharbor/prepare:v$VERSION" -c "$3" </dev/null
 }
-
