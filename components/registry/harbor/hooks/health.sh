@@ -19,7 +19,7 @@ sick() {
     tr '{' '\n' <<<"$1" | sed -n 's/.*"name":"\([^"]*\)".*/\1 &/p' | grep -v '"status":"healthy"' | cut -d ' ' -f 1
 }
 
-# Harbor's own database keeps the password of its first start. Data that was there before the stack has another one, and
+# Harbor's own database keeps its first password. Data that was there before the stack has another one, and
 # so has a stack file that was changed: the database is told at its own socket, where it asks for none. Not before it
 # listens: it is still making itself then.
 tell_password() {
