@@ -64,7 +64,7 @@ describe("from a stack file with mistakes to a registry that stays as it is", fu
         stack.write({
             machines: { box: { kind: "ssh", host: "10.0.0.5" } },
             topology: { kind: "active-active", nodes: ["box"] },
-            registry: { engine: "harbor" },
+            registry: { engine: "quay" },
             storage: { objects: { kind: "s3", bucket: "images" } },
             loadBalancer: { mode: "keepalived" },
         });
