@@ -412,7 +412,7 @@ describe("restore.sh", () => {
         const cases: [string[], RegExp][] = [
             [[name], /nothing was done; add --yes to go on without being asked/],
             [["20270102T023000Z-v2.14.4", "--yes"], /there is no backup 20270102T023000Z-v2\.14\.4 in/],
-            [["../no-such-folder", "--yes"], /there is no folder \.\.\/x/],
+            [["../no-such-folder", "--yes"], /there is no folder \.\.\/no-such-folder/],
             [["x", "--yes"], /x is not the name of a backup/],
             [
                 [copy((path) => writeFileSync(join(path, "registry.dump"), "dumb")), "--yes"],
