@@ -221,6 +221,13 @@ const stackFiles: Readonly<Record<string, StackFile>> = {
     },
 };
 
+/** The same for a version before 2.15, which refuses what would have no effect there. */
+function forOlder({ registry = {}, ...rest }: StackFile): StackFile {
+    const { trivy, ...others } = registry as { trivy?: Settings };
+    const known = Object.entries(trivy ?? {}).filter(([key]) => !key.endsWith("Repository"));
+    return { ...rest, registry: { ...others, ...(trivy === undefined ? {} : { trivy: Object.fromEntries(known) }) } };
+}
+
 /** The lines of an environment file. */
 function variables(content: string): Record<string, string> {
     return Object.fromEntries(
@@ -584,7 +591,7 @@ describe("Harbor's own prepare", function () {
         }
         const prepareOlder = await Prepare.on(machine, older, join(theFolder(), "older"));
         for (const [name, stackFile] of Object.entries(stackFiles)) {
-            const { services } = await prepareOlder.generate(stackFile);
+            const { services } = await prepareOlder.generate(forOlder(stackFile));
             assert.equal(services["core"]?.image, `goharbor/harbor-core:v${older.version}`, name);
         }
     });
