@@ -402,7 +402,7 @@ describe("stack file of a Harbor", () => {
         ["the password that everybody knows", { registry: { adminPassword: "it" } }, "Harbor12345"],
         ["a key of 17 characters", { registry: { secrets: { secretKey: "it" } } }, "0123456789abcdefg"],
         ["a key with its line end", { registry: { secrets: { secretKey: "it" } } }, "0123456789abcde\n"],
-        ["a password with a sign in it", { registry: { secrets: { databasePassword: "it" } } }, "pass$word"],
+
         [
             "a key of S3 with a quote",
             {
