@@ -80,6 +80,8 @@ run docker run --rm --volume "$RELEASE:/hostfs$RELEASE" "goharbor/prepare:v$VERS
 options=()
 [[ $TRIVY != true ]] || options+=(--with-trivy)
 run "$RELEASE/prepare" "${options[@]}" || fail "Harbor's own prepare fails"
+# The hash of a password that nothing uses, and that others could read.
+chmod 0600 "$RELEASE/common/config/registry/passwd"
 # From now on with the paths of the place that the release moves to, so that `prepare` can be run there as well.
 fill "$FINAL"
 rm -f "$RELEASE/prepare.log"
