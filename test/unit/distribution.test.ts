@@ -2,12 +2,8 @@ import assert from "node:assert/strict";
 import { compareSync, hashSync } from "bcryptjs";
 import { describe, it } from "mocha";
 import { parse } from "yaml";
-import {
-    renderCompose,
-    renderConfig,
-    renderHtpasswd,
-    renderSchedule,
-} from "../../components/registry/distribution/render";
+import { renderCompose, renderConfig, renderSchedule } from "../../components/registry/distribution/render";
+import { renderHtpasswd } from "../../components/registry/htpasswd";
 import { makePlan, type DistributionPlan, type Plan } from "../../config/plan";
 import { parseStackFile } from "../../config/stack-file";
 import { fileWith } from "./support/stack-files";

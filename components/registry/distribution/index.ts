@@ -2,12 +2,12 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import * as random from "@pulumi/random";
-import { encodeBase64, hashSync } from "bcryptjs";
 import type { NodePlan, DistributionPlan } from "../../../config/plan";
 import type { UserConfig } from "../../../config/schema";
 import { ComposeStack } from "../../compose-stack";
 import type { Machine } from "../../machines";
-import { renderCompose, renderConfig, renderGate, renderHtpasswd, renderSchedule } from "./render";
+import { bcrypt, renderHtpasswd } from "../htpasswd";
+import { renderCompose, renderConfig, renderGate, renderSchedule } from "./render";
 
 /** A user who may log in. */
 export interface Credential {
@@ -22,11 +22,6 @@ export interface CredentialsArgs {
     readonly registry: DistributionPlan;
     /** A secret of the stack file, by name. */
     readonly secret: (name: string) => pulumi.Output<string>;
-}
-
-/** The stack file's passwords have been checked: bcrypt looks at 72 bytes and no more. */
-function bcrypt(password: string, saltBase64: string): string {
-    return hashSync(password, `$2b$10$${encodeBase64(Buffer.from(saltBase64, "base64"), 16)}`);
 }
 
 /** The users of a registry with their passwords, given or generated, the same on every node. */

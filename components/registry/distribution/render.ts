@@ -214,8 +214,3 @@ export function renderCompose(args: ComposeArgs): string {
         },
     });
 }
-
-/** An htpasswd file; the hashes are bcrypt, the only kind that Distribution takes. */
-export function renderHtpasswd(users: readonly { readonly name: string; readonly hash: string }[]): string {
-    return users.map(({ name, hash }) => `${name}:${hash}\n`).join("");
-}

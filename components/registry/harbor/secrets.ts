@@ -1,8 +1,8 @@
 import * as pulumi from "@pulumi/pulumi";
 import * as random from "@pulumi/random";
 import * as tls from "@pulumi/tls";
-import { encodeBase64, hashSync } from "bcryptjs";
 import type { HarborPlan } from "../../../config/plan";
+import { bcrypt, renderHtpasswd } from "../htpasswd";
 
 export interface HarborSecretsArgs {
     readonly plan: HarborPlan;
@@ -77,10 +77,11 @@ export class HarborSecrets extends pulumi.ComponentResource {
         this.registryPassword = generated("registry-password", 32);
         const salt = new random.RandomBytes(`${name}-registry-salt`, { length: 16 }, { parent: this });
         this.registryHtpasswd = pulumi.secret(
-            pulumi.all([this.registryPassword, salt.base64]).apply(([password, bytes]) => {
-                const hash = hashSync(password, `$2b$10$${encodeBase64(Buffer.from(bytes, "base64"), 16)}`);
-                return `harbor_registry_user:${hash}\n`;
-            }),
+            pulumi
+                .all([this.registryPassword, salt.base64])
+                .apply(([password, bytes]) =>
+                    renderHtpasswd([{ name: "harbor_registry_user", hash: bcrypt(password, bytes) }]),
+                ),
         );
 
         const key = new tls.PrivateKey(`${name}-token`, { algorithm: "RSA", rsaBits: 4096 }, { parent: this });
