@@ -5,6 +5,7 @@ import { runScript, type Machine } from "../machines";
 import { archive } from "./archive";
 import { renderFiles, type PlainFile } from "./render-files";
 
+export { hook } from "./hook";
 export { composePath, type PlainFile } from "./render-files";
 
 export interface ComposeStackArgs {

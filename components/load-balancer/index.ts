@@ -1,9 +1,8 @@
-import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import type { LoadBalancerPlan } from "../../config/plan";
 import type { Certificates } from "../certificates";
-import { ComposeStack } from "../compose-stack";
+import { ComposeStack, hook } from "../compose-stack";
 import type { Machine } from "../machines";
 import { renderCompose, renderNginx, type Upstream } from "./render";
 
@@ -18,11 +17,7 @@ export interface LoadBalancerArgs {
     readonly upstreams: readonly pulumi.Input<Upstream>[];
 }
 
-/** A hook's text, with the values that it needs in front. */
-function hook(name: string, variables: Readonly<Record<string, string>>): string {
-    const lines = Object.entries(variables).map(([key, value]) => `readonly ${key}='${value}'`);
-    return [...lines, readFileSync(join(__dirname, "hooks", `${name}.sh`), "utf8")].join("\n");
-}
+const script = (name: string) => join(__dirname, "hooks", `${name}.sh`);
 
 /** nginx in front of the nodes: the only door to the registry. */
 export class LoadBalancer extends pulumi.ComponentResource {
@@ -40,9 +35,9 @@ export class LoadBalancer extends pulumi.ComponentResource {
                 plainFiles: pulumi.all([...args.upstreams]).apply((upstreams) => ({
                     "compose.yaml": { content: renderCompose(args.stack, plan) },
                     "nginx.conf": { content: renderNginx({ plan, upstreams }) },
-                    "hooks/validate.sh": { content: hook("validate", { IMAGE: plan.image }) },
-                    "hooks/reload.sh": { content: hook("reload", {}) },
-                    "hooks/health.sh": { content: hook("health", { PORT: String(plan.httpsPort) }) },
+                    "hooks/validate.sh": hook(script("validate"), { IMAGE: plan.image }),
+                    "hooks/reload.sh": hook(script("reload")),
+                    "hooks/health.sh": hook(script("health"), { PORT: String(plan.httpsPort) }),
                 })),
                 secretFiles: {
                     "root/server.crt": certificates.certificate,

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import type { BackupPlan } from "../../../config/backup";
 import type { HarborPlan, NodePlan } from "../../../config/plan";
-import { ComposeStack, type PlainFile } from "../../compose-stack";
+import { ComposeStack, hook } from "../../compose-stack";
 import { quote, type Machine } from "../../machines";
 import { backupParts, backupSecretFiles } from "./backup";
 import {
@@ -33,13 +33,7 @@ export interface HarborNodeArgs {
     readonly secret: (name: string) => pulumi.Output<string>;
 }
 
-const file = (path: string) => readFileSync(join(__dirname, path), "utf8");
-
-/** A hook's text, with the values that it needs in front, and calls of its functions behind. */
-function hook(name: string, variables: Readonly<Record<string, string>>, calls: readonly string[] = []): PlainFile {
-    const lines = Object.entries(variables).map(([key, value]) => `readonly ${key}='${value}'`);
-    return { content: [...lines, file(`hooks/${name}.sh`), ...calls].join("\n") };
-}
+const script = (path: string) => join(__dirname, path);
 
 const lines = (values: Readonly<Record<string, pulumi.Input<string>>>): pulumi.Output<string> =>
     pulumi.output(values).apply((all) =>
@@ -113,11 +107,11 @@ export class HarborNode extends pulumi.ComponentResource {
                     "docker-compose.override.yml": {
                         content: renderOverride({ stack, plan, node, address, backup: backup.service }),
                     },
-                    "registry/start.sh": { content: file("start.sh"), mode: "0755" },
+                    "registry/start.sh": { content: readFileSync(script("start.sh"), "utf8"), mode: "0755" },
                     ...Object.fromEntries(certificates),
                     ...backup.plainFiles,
-                    "hooks/generate.sh": hook("generate", variables, volumes),
-                    "hooks/health.sh": hook("health", { ...variables, ADDRESS: address }),
+                    "hooks/generate.sh": hook(script("hooks/generate.sh"), variables, volumes),
+                    "hooks/health.sh": hook(script("hooks/health.sh"), { ...variables, ADDRESS: address }),
                 })),
                 secretFiles: {
                     "root/harbor-yml": this.harborYmlSecrets(plan, secrets, secret),
