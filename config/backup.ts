@@ -1,12 +1,12 @@
 import { z } from "zod";
 import {
     certificatePem,
-    cronSchedule,
     flag,
     httpUrl,
     integer,
     machineDirectory,
     object,
+    schedule,
     secretName,
     text,
     variants,
@@ -64,7 +64,7 @@ export const backup = object(
             .describe(
                 "Whether backups are made by themselves. Before an upgrade, and when asked for, one is made in any case.",
             ),
-        schedule: cronSchedule.default("30 2 * * *").describe("When, as five fields of cron, in UTC."),
+        schedule: schedule("30 2 * * *"),
         keep: integer(1, 1000, "a number of backups", 14)
             .default(14)
             .describe(

@@ -219,46 +219,39 @@ function engine(file: unknown): Contradiction[] {
         }));
 }
 
+/** The load balancer's ports have their own check against that of the registry. */
+function harborPorts(file: unknown, metrics: boolean): Contradiction[] {
+    const at = (...path: string[]) => valueAt(file, path);
+    type Holder = readonly [port: unknown, name: string];
+    const clash = (path: string[], others: readonly Holder[], example: number): Contradiction[] => {
+        const holder = others.find(([other]) => other !== undefined && other === at(...path));
+        return holder === undefined
+            ? []
+            : [{ path, message: `expected another port than that of ${holder[1]}, for example ${String(example)}` }];
+    };
+    const logService: Holder = [harborLogPort, "Harbor's log service"];
+    const together = at("topology", "node") === at("topology", "loadBalancer");
+    const balancer: Holder[] = together
+        ? ["httpsPort", "httpPort"].map((key) => [at("loadBalancer", key), "the load balancer"])
+        : [];
+    return [
+        ...clash(["registry", "port"], [logService], 8080),
+        ...(metrics
+            ? clash(
+                  ["registry", "metrics", "port"],
+                  [logService, ...balancer, [at("registry", "port"), "Harbor itself"]],
+                  9090,
+              )
+            : []),
+    ];
+}
+
 function harbor(file: unknown): Contradiction[] {
     if (valueAt(file, ["registry", "engine"]) !== "harbor") {
         return [];
     }
-    const mistakes: Contradiction[] = [];
-    const node = valueAt(file, ["topology", "node"]);
-    const together = node === valueAt(file, ["topology", "loadBalancer"]);
-    const taken: [unknown, string][] = [
-        [harborLogPort, "Harbor's log service"],
-        ...(together
-            ? ([
-                  [valueAt(file, ["loadBalancer", "httpsPort"]), "the load balancer"],
-                  [valueAt(file, ["loadBalancer", "httpPort"]), "the load balancer"],
-              ] satisfies [unknown, string][])
-            : []),
-    ];
     const metrics = valueAt(file, ["registry", "metrics", "enabled"]) === true;
-    const ports: (readonly [PropertyKey[], unknown, [unknown, string][], number])[] = [
-        // The load balancer's ports have their own check.
-        [["registry", "port"], valueAt(file, ["registry", "port"]), taken.slice(0, 1), 8080],
-        ...(metrics
-            ? ([
-                  [
-                      ["registry", "metrics", "port"],
-                      valueAt(file, ["registry", "metrics", "port"]),
-                      [...taken, [valueAt(file, ["registry", "port"]), "Harbor itself"]],
-                      9090,
-                  ],
-              ] satisfies [PropertyKey[], unknown, [unknown, string][], number][])
-            : []),
-    ];
-    for (const [path, port, others, example] of ports) {
-        const holder = others.find(([other]) => other !== undefined && other === port)?.[1];
-        if (holder !== undefined) {
-            mistakes.push({
-                path,
-                message: `expected another port than that of ${holder}, for example ${String(example)}`,
-            });
-        }
-    }
+    const mistakes = harborPorts(file, metrics);
     const version = valueAt(file, ["registry", "version"]);
     for (const key of ["dbRepository", "javaDbRepository"]) {
         const path = ["registry", "trivy", key];

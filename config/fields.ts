@@ -218,6 +218,11 @@ export const cronSchedule = text(
     { error: "expected five fields of cron (minute hour day month weekday), for example 0 3 * * *" },
 );
 
+/** When something is done by itself. */
+export function schedule(usual: string): z.ZodDefault<typeof cronSchedule> {
+    return cronSchedule.default(usual).describe("When, as five fields of cron, in UTC.");
+}
+
 /** A container image, as `docker pull` takes it. */
 export function imageReference(example: string): z.ZodString {
     return text(

@@ -4,13 +4,13 @@ import { sourceFile } from "./baseline";
 import {
     choice,
     cidr,
-    cronSchedule,
     dnsNameOrAddress,
     flag,
     httpUrl,
     integer,
     object,
     port,
+    schedule,
     secretName,
     text,
     variants,
@@ -244,7 +244,7 @@ const cache = object(
 const garbageCollection = object(
     {
         enabled: flag().default(true).describe("Whether collection runs by itself."),
-        schedule: cronSchedule.default("0 3 * * *").describe("When, as five fields of cron, in UTC."),
+        schedule: schedule("0 3 * * *"),
         deleteUntagged: flag()
             .default(false)
             .describe(
@@ -258,7 +258,7 @@ const garbageCollection = object(
 const scan = object(
     {
         enabled: flag().default(true).describe("Whether all images are scanned by themselves. Only with trivy."),
-        schedule: cronSchedule.default("0 1 * * *").describe("When, as five fields of cron, in UTC."),
+        schedule: schedule("0 1 * * *"),
     },
     "{schedule: 0 1 * * *}",
 );
@@ -266,7 +266,7 @@ const scan = object(
 const auditLog = object(
     {
         purge: flag().default(true).describe("Whether old entries are deleted."),
-        schedule: cronSchedule.default("0 2 * * *").describe("When, as five fields of cron, in UTC."),
+        schedule: schedule("0 2 * * *"),
         keepDays: integer(1, 36_500, "days", 365).default(365).describe("How long entries are kept."),
     },
     "{keepDays: 365}",

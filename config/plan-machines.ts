@@ -37,13 +37,19 @@ const nodeRequirements: Readonly<Record<"distribution" | "harbor", Requirements>
         root: true,
         clock: true,
         resolvesPublicName: true,
-        containerNames: ["harbor-log", "registry", "registryctl", "harbor-db", "harbor-core", "harbor-portal"].concat([
+        containerNames: [
+            "harbor-log",
+            "registry",
+            "registryctl",
+            "harbor-db",
+            "harbor-core",
+            "harbor-portal",
             "harbor-jobservice",
             "redis",
             "nginx",
             "trivy-adapter",
             "harbor-exporter",
-        ]),
+        ],
     },
 };
 

@@ -3,7 +3,6 @@ import { baseline, sourceFile } from "./baseline";
 import { contradictions } from "./consistency";
 import {
     choice,
-    cronSchedule,
     dnsName,
     dnsNameOrAddress,
     eachOnce,
@@ -14,6 +13,7 @@ import {
     object,
     port,
     resourceName,
+    schedule,
     secretName,
     text,
     variants,
@@ -58,7 +58,7 @@ const user = object(
 const garbageCollection = object(
     {
         enabled: flag().default(true).describe("Whether collection runs by itself."),
-        schedule: cronSchedule.default("0 3 * * *").describe("When, as five fields of cron, in UTC."),
+        schedule: schedule("0 3 * * *"),
         deleteUntagged: flag()
             .default(false)
             .describe(

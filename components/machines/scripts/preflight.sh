@@ -10,6 +10,7 @@
 #   clock=true          whether the clock is right
 #   resolve             a name that has an address here
 #   container           a name that no container has, or one of STACK
+#   engine              ENGINE:PROJECT, which is the engine that runs there, if any does
 #   file                the SHA-256 of a file, which has been checked where `up` runs: for another one all this is done again
 main() {
     local action=$1 directory claim=$3 stack=$4 system=$5

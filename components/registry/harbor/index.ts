@@ -81,7 +81,7 @@ export class HarborNode extends pulumi.ComponentResource {
                 .map(quote)
                 .join(" "),
         );
-        const { objects, cache, database } = storage;
+        const { cache, database } = storage;
         const backup = backupParts({
             version: config.version,
             stack,
@@ -92,11 +92,13 @@ export class HarborNode extends pulumi.ComponentResource {
             redis: cache.kind === "external" ? "external" : "bundled",
             state: statePlaces(plan),
         });
-        const certificates = Object.entries({ objects, cache, database }).flatMap(([part, { kind, ...rest }]) =>
-            kind === "external" && "caCertificate" in rest && rest.caCertificate !== undefined
-                ? [[trustFile[part as keyof typeof trustFile], { content: rest.caCertificate }] as const]
-                : [],
-        );
+        const parts = Object.keys(trustFile) as (keyof typeof trustFile)[];
+        const certificates = parts.flatMap((part) => {
+            const place = storage[part];
+            return place.kind === "external" && place.caCertificate !== undefined
+                ? [[trustFile[part], { content: place.caCertificate }] as const]
+                : [];
+        });
         const compose = new ComposeStack(
             name,
             {
@@ -159,30 +161,26 @@ export class HarborNode extends pulumi.ComponentResource {
     ): pulumi.Output<string> {
         const { objects, cache } = storage;
         const exporter = config.trace?.exporter;
-        const names: Partial<Record<HarborYmlSecret, string | undefined>> = {
-            redis: cache.kind === "external" ? cache.password : undefined,
-            github_token: config.trivy.githubToken,
-            jaeger: exporter?.kind === "jaeger" ? exporter.password : undefined,
-        };
-        const keys =
-            objects.kind === "external" && objects.accessKey !== undefined && objects.secretKey !== undefined
-                ? { s3_access_key: secret(objects.accessKey), s3_secret_key: secret(objects.secretKey) }
-                : {};
-        const values: Partial<Record<HarborYmlSecret, pulumi.Output<string>>> = {
+        const given = (secretName: string | undefined) => (secretName === undefined ? undefined : secret(secretName));
+        // Written into the registry's configuration without quotes; these are kept.
+        const quoted = (secretName: string | undefined) => given(secretName)?.apply((text) => JSON.stringify(text));
+        const values: Readonly<Record<HarborYmlSecret, pulumi.Output<string> | undefined>> = {
             admin: secrets.initialPassword,
             database: secrets.databasePassword,
-            ...Object.fromEntries(
-                Object.entries(names).flatMap(([name, each]) => (each === undefined ? [] : [[name, secret(each)]])),
-            ),
-            // Written into the registry's configuration without quotes; these are kept.
-            ...Object.fromEntries(
-                Object.entries(keys).map(([name, value]) => [name, value.apply((text) => JSON.stringify(text))]),
-            ),
+            redis: cache.kind === "external" ? given(cache.password) : undefined,
+            github_token: given(config.trivy.githubToken),
+            jaeger: exporter?.kind === "jaeger" ? given(exporter.password) : undefined,
+            s3_access_key: objects.kind === "external" ? quoted(objects.accessKey) : undefined,
+            s3_secret_key: objects.kind === "external" ? quoted(objects.secretKey) : undefined,
         };
         return pulumi.secret(
             pulumi.output(values).apply((all) =>
                 Object.entries(all)
-                    .map(([name, value]) => `${placeholder.secret(name as HarborYmlSecret)} ${JSON.stringify(value)}\n`)
+                    .flatMap(([name, value]) =>
+                        value === undefined
+                            ? []
+                            : [`${placeholder.secret(name as HarborYmlSecret)} ${JSON.stringify(value)}\n`],
+                    )
                     .join(""),
             ),
         );

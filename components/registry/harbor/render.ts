@@ -114,7 +114,7 @@ function redisSettings({ storage: { cache } }: HarborPlan): object {
     };
 }
 
-function trivySettings({ trivy, version }: HarborPlan["config"]): object {
+function trivySettings({ trivy }: HarborPlan["config"]): object {
     return trivy.enabled
         ? {
               trivy: {
@@ -125,12 +125,8 @@ function trivySettings({ trivy, version }: HarborPlan["config"]): object {
                   security_check: trivy.securityChecks.join(","),
                   insecure: trivy.insecure,
                   timeout: `${String(trivy.timeoutMinutes)}m0s`,
-                  ...(trivy.dbRepository === undefined || format(version) === "2.14.0"
-                      ? {}
-                      : { db_repository: trivy.dbRepository }),
-                  ...(trivy.javaDbRepository === undefined || format(version) === "2.14.0"
-                      ? {}
-                      : { java_db_repository: trivy.javaDbRepository }),
+                  ...(trivy.dbRepository === undefined ? {} : { db_repository: trivy.dbRepository }),
+                  ...(trivy.javaDbRepository === undefined ? {} : { java_db_repository: trivy.javaDbRepository }),
                   ...(trivy.githubToken === undefined ? {} : { github_token: placeholder.secret("github_token") }),
               },
           }
