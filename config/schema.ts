@@ -19,6 +19,7 @@ import {
     variants,
 } from "./fields";
 import { harborRegistry } from "./harbor";
+import { loadBalancer } from "./load-balancer";
 import { machine } from "./machines";
 import { openstack } from "./openstack";
 import { storage } from "./storage";
@@ -94,23 +95,6 @@ const distributionRegistry = object(
     },
     "{engine: distribution}",
 ).describe("CNCF Distribution 3: a plain registry with password users.");
-
-const httpLoadBalancer = object(
-    {
-        mode: z.literal("http"),
-        httpsPort: port(443).default(443).describe("The port that clients use."),
-        httpPort: port(80).default(80).describe("The port that redirects to https."),
-        hstsSeconds: integer(0, 63_072_000, "seconds", 31_536_000)
-            .default(0)
-            .describe("max-age of Strict-Transport-Security; 0 sends none."),
-    },
-    "{mode: http}",
-)
-    .refine((value) => value.httpsPort !== value.httpPort, {
-        path: ["httpPort"],
-        error: "expected a port other than httpsPort, for example 80",
-    })
-    .describe("TLS ends at the load balancer.");
 
 const ownCaCertificate = object(
     {
@@ -207,9 +191,7 @@ export const stackSchema = object(
             "{engine: distribution}",
         ).describe("The registry engine."),
         storage: storage.prefault({}).describe("Where state is kept."),
-        loadBalancer: variants("mode", [httpLoadBalancer], ["http"], "{mode: http}")
-            .prefault({ mode: "http" })
-            .describe("nginx, the only door to the registry."),
+        loadBalancer: loadBalancer.prefault({ mode: "http" }).describe("nginx, the only door to the registry."),
         certificate: variants("kind", [ownCaCertificate], ["own-ca"], "{kind: own-ca}")
             .prefault({ kind: "own-ca" })
             .describe("The server certificate."),

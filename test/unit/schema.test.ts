@@ -40,7 +40,14 @@ describe("stack file", () => {
                 cache: { kind: "node" },
                 jobLogs: { kind: "node" },
             },
-            loadBalancer: { mode: "http", httpsPort: 443, httpPort: 80, hstsSeconds: 0 },
+            loadBalancer: {
+                mode: "http",
+                httpsPort: 443,
+                httpPort: 80,
+                hstsSeconds: 0,
+                method: "random",
+                drainSeconds: 60,
+            },
             certificate: { kind: "own-ca", validityDays: 365, renewBeforeDays: 60, caValidityDays: 3650 },
             images: {},
         });
@@ -98,6 +105,11 @@ describe("stack file", () => {
             "objects in S3",
             { storage: { objects: { kind: "s3" } } },
             'storage.objects.kind: "s3" is wrong; there is: node, volume, external',
+        ],
+        [
+            "a method that is not built",
+            { loadBalancer: { mode: "http", method: "round_robin" } },
+            'loadBalancer.method: "round_robin" is wrong; expected one of: random, least_conn, ip_hash',
         ],
         ["the mode tcp", { loadBalancer: { mode: "tcp" } }, 'loadBalancer.mode: "tcp" is wrong; there is: http'],
         [
