@@ -1,5 +1,6 @@
 import { isIPv4 } from "node:net";
 import { harborLogPort } from "./harbor";
+import { machineNames } from "./topology";
 
 /** What is wrong with a stack file although each key by itself is right. */
 export interface Contradiction {
@@ -28,41 +29,197 @@ function entriesAt(root: unknown, path: readonly PropertyKey[]): [string, unknow
  * the schema finds by itself is not said again here.
  */
 export function contradictions(file: unknown): Contradiction[] {
-    return [roles, ports, sshPorts, reach, openstack, login, kept, engine, harbor, storage, volumes].flatMap((check) =>
-        check(file),
+    return [
+        ...[roles, counts, several, ports, sshPorts, reach, openstack, login, kept],
+        ...[engine, harbor, storage, volumes],
+    ].flatMap((check) => check(file));
+}
+
+/** Where a stack file names a machine. */
+interface Naming {
+    readonly path: readonly PropertyKey[];
+    readonly machine: unknown;
+}
+
+/** Where the nodes' machines are named. */
+function nodesOf(file: unknown): Naming[] {
+    const shared = entriesAt(file, ["topology", "nodes"]).map(([index, machine]): Naming => ({
+        path: ["topology", "nodes", Number(index)],
+        machine,
+    }));
+    return valueAt(file, ["topology", "kind"]) === "shared"
+        ? shared
+        : [{ path: ["topology", "node"], machine: valueAt(file, ["topology", "node"]) }];
+}
+
+/** Where the machines are named that state is kept on. */
+function storageOf(file: unknown): Naming[] {
+    return ["database", "cache"].flatMap((part) =>
+        valueAt(file, ["storage", part, "kind"]) === "machine"
+            ? [{ path: ["storage", part, "machine"], machine: valueAt(file, ["storage", part, "machine"]) }]
+            : [],
     );
 }
+
+/** Where machines are named that there is one of. */
+function singleMachinesOf(file: unknown): Naming[] {
+    const path = ["topology", "loadBalancer"];
+    return [{ path, machine: valueAt(file, path) }, ...storageOf(file)];
+}
+
+function countOf(file: unknown, machine: unknown): number | undefined {
+    const count = valueAt(file, ["machines", machine as PropertyKey, "count"]);
+    return typeof count === "number" ? count : undefined;
+}
+
+const isTogether = (file: unknown) => {
+    const balancer = valueAt(file, ["topology", "loadBalancer"]);
+    return nodesOf(file).some(({ machine }) => machine === balancer);
+};
 
 const kindOf = (file: unknown, machine: unknown) => valueAt(file, ["machines", machine as PropertyKey, "kind"]);
 
 function roles(file: unknown): Contradiction[] {
     const machines = entriesAt(file, ["machines"]).map(([name]) => name);
-    return (["node", "loadBalancer"] as const).flatMap((role) => {
-        const name = valueAt(file, ["topology", role]);
+    return [...nodesOf(file), ...singleMachinesOf(file)].flatMap(({ path, machine }) =>
         // A file without machines has that mistake already.
-        return typeof name !== "string" || machines.length === 0 || machines.includes(name)
+        typeof machine !== "string" || machines.length === 0 || machines.includes(machine)
             ? []
-            : [
-                  {
-                      path: ["topology", role],
-                      message: `is not one of the machines; there is: ${machines.join(", ")}`,
-                  },
-              ];
+            : [{ path, message: `is not one of the machines; there is: ${machines.join(", ")}` }],
+    );
+}
+
+/** Machines that an entry with `count` stands for. */
+function counts(file: unknown): Contradiction[] {
+    const entries = entriesAt(file, ["machines"]);
+    const isShared = valueAt(file, ["topology", "kind"]) === "shared";
+    const singles = [...singleMachinesOf(file), ...(isShared ? [] : nodesOf(file))].flatMap(({ path, machine }) =>
+        countOf(file, machine) === undefined
+            ? []
+            : [{ path, message: "expected a machine without count: one of several is not meant" }],
+    );
+    const each = entries.flatMap(([entry, machine]): Contradiction[] => {
+        const count = valueAt(machine, ["count"]);
+        const path = ["machines", entry];
+        if (typeof count !== "number") {
+            return valueAt(machine, ["generations"]) === undefined
+                ? []
+                : [{ path: [...path, "generations"], message: "has no effect without count; expected generation" }];
+        }
+        const names = machineNames(entry, Math.min(count, 100));
+        const taken = names.find((name) => entries.some(([other]) => other === name));
+        return [
+            ...(taken === undefined
+                ? []
+                : [{ path: ["machines", taken], message: `is also one of those that ${entry} stands for; rename it` }]),
+            ...(valueAt(machine, ["address"]) === undefined
+                ? []
+                : [{ path: [...path, "address"], message: "cannot be that of several machines; remove it" }]),
+            ...entriesAt(machine, ["generations"])
+                .filter(([name]) => !names.includes(name))
+                .map(([name]) => ({
+                    path: [...path, "generations", name],
+                    message: `is none of its machines; expected one of: ${names.join(", ")}`,
+                })),
+        ];
     });
+    return [...singles, ...each];
+}
+
+/** What several nodes need: each can answer for the others only when no state is on any of them. */
+function several(file: unknown): Contradiction[] {
+    if (valueAt(file, ["topology", "kind"]) !== "shared") {
+        return [];
+    }
+    const nodes = nodesOf(file);
+    const number = nodes.reduce((sum, { machine }) => sum + (countOf(file, machine) ?? 1), 0);
+    const isHarbor = valueAt(file, ["registry", "engine"]) === "harbor";
+    const kinds: readonly (readonly [part: string, kinds: readonly string[]])[] = [
+        ["objects", ["external", "aws"]],
+        ...(isHarbor ? [["database", ["external", "machine", "aws"]] as const] : []),
+        ...(isHarbor ? [["cache", ["external", "machine", "aws"]] as const] : []),
+        ...(isHarbor ? [["jobLogs", ["node"]] as const] : []),
+    ];
+    const loggers = valueAt(file, ["registry", "jobs", "loggers"]);
+    return [
+        ...(nodes.length > 0 && number < 2
+            ? [
+                  {
+                      path: ["topology", "nodes"],
+                      message: "expected at least two machines, for example one with count: 3, or kind: single for one",
+                  },
+              ]
+            : []),
+        ...(isTogether(file)
+            ? [
+                  {
+                      path: ["topology", "loadBalancer"],
+                      message: "expected a machine that is none of the nodes: the end of a node must not end it",
+                  },
+              ]
+            : []),
+        ...kinds
+            .filter(([part, allowed]) => !allowed.includes(valueAt(file, ["storage", part, "kind"]) as string))
+            .map(([part, allowed]) => ({
+                path: ["storage", part, "kind"],
+                message:
+                    part === "jobLogs"
+                        ? "has no effect with several nodes: the logs of jobs are in the database"
+                        : `expected ${allowed.join(" or ")}: several nodes share it`,
+            })),
+        ...(isHarbor && Array.isArray(loggers) && !loggers.includes("DB")
+            ? [
+                  {
+                      path: ["registry", "jobs", "loggers"],
+                      message: "expected DB among them: with several nodes a log in a file is on one of them only",
+                  },
+              ]
+            : []),
+    ];
 }
 
 function ports(file: unknown): Contradiction[] {
     const port = valueAt(file, ["registry", "port"]);
     const taken = ["httpsPort", "httpPort"].map((key) => valueAt(file, ["loadBalancer", key]));
-    const together = valueAt(file, ["topology", "node"]) === valueAt(file, ["topology", "loadBalancer"]);
-    return together && port !== undefined && taken.includes(port)
-        ? [
-              {
-                  path: ["registry", "port"],
-                  message: "expected another port than the load balancer's on the same machine, for example 5000",
-              },
-          ]
-        : [];
+    return [
+        ...(isTogether(file) && port !== undefined && taken.includes(port)
+            ? [
+                  {
+                      path: ["registry", "port"],
+                      message: "expected another port than the load balancer's on the same machine, for example 5000",
+                  },
+              ]
+            : []),
+        ...storagePorts(file),
+    ];
+}
+
+/** The ports of a database and a cache on machines against what else is there. */
+function storagePorts(file: unknown): Contradiction[] {
+    const at = (...path: string[]) => valueAt(file, path);
+    const balancer = at("topology", "loadBalancer");
+    const nodes = nodesOf(file).map(({ machine }) => machine);
+    const databaseMachine = at("storage", "database", "machine");
+    return storageOf(file).flatMap(({ path, machine }) => {
+        const [, part = ""] = path as string[];
+        const port = at("storage", part, "port");
+        const holders: [held: boolean, port: unknown, name: string][] = [
+            [machine === balancer, at("loadBalancer", "httpsPort"), "the load balancer"],
+            [machine === balancer, at("loadBalancer", "httpPort"), "the load balancer"],
+            [nodes.includes(machine), at("registry", "port"), "the node"],
+            [part === "cache" && machine === databaseMachine, at("storage", "database", "port"), "the database"],
+            [true, sshPort(file, machine), "SSH"],
+        ];
+        const holder = holders.find(([held, other]) => held && other !== undefined && other === port);
+        return holder === undefined
+            ? []
+            : [
+                  {
+                      path: ["storage", part, "port"],
+                      message: `expected another port than that of ${holder[2]} on the same machine`,
+                  },
+              ];
+    });
 }
 
 /** Where SSH answers on a machine; undefined on this one. */
@@ -76,44 +233,58 @@ function sshPort(file: unknown, machine: unknown): unknown {
 }
 
 function sshPorts(file: unknown): Contradiction[] {
-    const settings = [
-        ["node", "registry", "port"],
-        ["loadBalancer", "loadBalancer", "httpsPort"],
-        ["loadBalancer", "loadBalancer", "httpPort"],
-    ] as const;
-    return settings.flatMap(([role, ...path]) => {
-        const taken = sshPort(file, valueAt(file, ["topology", role]));
-        return taken !== undefined && valueAt(file, path) === taken
+    const balancer = valueAt(file, ["topology", "loadBalancer"]);
+    const settings: (readonly [machines: unknown[], ...path: string[]])[] = [
+        [nodesOf(file).map(({ machine }) => machine), "registry", "port"],
+        [[balancer], "loadBalancer", "httpsPort"],
+        [[balancer], "loadBalancer", "httpPort"],
+    ];
+    return settings.flatMap(([machines, ...path]) => {
+        const port = valueAt(file, path);
+        return port !== undefined && machines.some((machine) => sshPort(file, machine) === port)
             ? [{ path, message: "expected another port than SSH's on the same machine, for example 5000" }]
             : [];
     });
 }
 
-/** Whether the load balancer can reach the node. */
+/** Whether machines can reach each other as they must. */
 function reach(file: unknown): Contradiction[] {
-    const node = valueAt(file, ["topology", "node"]);
     const balancer = valueAt(file, ["topology", "loadBalancer"]);
     const path = ["topology", "loadBalancer"];
-    if (node === balancer) {
-        return [];
+    const nodes = nodesOf(file);
+    const storage = storageOf(file)
+        .filter(({ machine }) => kindOf(file, machine) === "local")
+        .map((naming) => ({
+            path: naming.path,
+            message: "expected a machine that nodes can reach: what is on this machine answers to this machine only",
+        }));
+    if (isTogether(file)) {
+        return storage;
     }
-    if (kindOf(file, node) === "local") {
+    const local = nodes.find(({ machine }) => kindOf(file, machine) === "local");
+    if (local !== undefined) {
         return [
             {
                 path,
-                message: `expected ${String(node)}: a node on this machine answers to a load balancer on this machine only`,
+                message: `expected ${String(local.machine)}: a node on this machine answers to a load balancer on this machine only`,
             },
+            ...storage,
         ];
     }
-    return kindOf(file, node) === "openstack" && kindOf(file, balancer) === "local"
-        ? [
-              {
-                  path,
-                  message:
-                      "expected a machine of kind openstack or existing: the node's security group must name the load balancer's address",
-              },
-          ]
-        : [];
+    const isCut =
+        nodes.some(({ machine }) => kindOf(file, machine) === "openstack") && kindOf(file, balancer) === "local";
+    return [
+        ...(isCut
+            ? [
+                  {
+                      path,
+                      message:
+                          "expected a machine of kind openstack or existing: the node's security group must name the load balancer's address",
+                  },
+              ]
+            : []),
+        ...storage,
+    ];
 }
 
 function openstack(file: unknown): Contradiction[] {
@@ -168,25 +339,28 @@ function login(file: unknown): Contradiction[] {
 
 /** On a VM everything goes with the VM, and what stays is its volume. */
 function kept(file: unknown): Contradiction[] {
-    const node = valueAt(file, ["topology", "node"]);
-    return kindOf(file, node) === "openstack" && valueAt(file, ["storage", "objects", "deleteData"]) === true
-        ? [
-              {
-                  path: ["storage", "objects", "deleteData"],
-                  message: `has no effect on a VM, where data goes with its volume; say it there: machines.${String(node)}.dataVolume.deleteData`,
-              },
-          ]
-        : [];
+    const objects = nodesOf(file).map(({ machine }): Naming => ({ path: ["storage", "objects"], machine }));
+    const stored = storageOf(file).map(({ path, machine }): Naming => ({ path: path.slice(0, -1), machine }));
+    const isNode = valueAt(file, ["storage", "objects", "kind"]) === "node";
+    return [...(isNode ? objects.slice(0, 1) : []), ...stored]
+        .filter(
+            ({ path, machine }) =>
+                kindOf(file, machine) === "openstack" && valueAt(file, [...path, "deleteData"]) === true,
+        )
+        .map(({ path, machine }) => ({
+            path: [...path, "deleteData"],
+            message: `has no effect on a VM, where data goes with its volume; say it there: machines.${String(machine)}.dataVolume.deleteData`,
+        }));
 }
 
 /** A VM without a role would cost and do nothing. */
 function unused(file: unknown, vms: readonly string[]): Contradiction[] {
-    const used = ["node", "loadBalancer"].map((role) => valueAt(file, ["topology", role]));
+    const used = [...nodesOf(file), ...singleMachinesOf(file)].map(({ machine }) => machine);
     return vms
         .filter((name) => !used.includes(name))
         .map((name) => ({
             path: ["machines", name],
-            message: "is for nothing: the topology does not name it; remove it",
+            message: "is for nothing: no part of the stack is on it; remove it",
         }));
 }
 
@@ -230,8 +404,7 @@ function harborPorts(file: unknown, metrics: boolean): Contradiction[] {
             : [{ path, message: `expected another port than that of ${holder[1]}, for example ${String(example)}` }];
     };
     const logService: Holder = [harborLogPort, "Harbor's log service"];
-    const together = at("topology", "node") === at("topology", "loadBalancer");
-    const balancer: Holder[] = together
+    const balancer: Holder[] = isTogether(file)
         ? ["httpsPort", "httpPort"].map((key) => [at("loadBalancer", key), "the load balancer"])
         : [];
     return [

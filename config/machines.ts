@@ -8,6 +8,7 @@ import {
     machineDirectory,
     object,
     port,
+    resourceName,
     secretName,
     sshKeyMessage,
     sshPublicKey,
@@ -172,8 +173,21 @@ const openstackMachine = object(
             )
             .default({})
             .describe("Metadata of the VM and its volumes."),
+        count: integer(1, 100, "machines", 3)
+            .optional()
+            .describe(
+                "How many of them there are, named NAME-1, NAME-2 and so on. A lower number removes the last ones. Default: one, named NAME.",
+            ),
         directory: remoteDirectory,
         generation,
+        generations: z
+            .record(
+                resourceName,
+                integer(1, 1_000_000, "a number", 2),
+                "expected numbers by machine, for example {node-2: 2}",
+            )
+            .optional()
+            .describe("With `count`: the `generation` of single machines, which sets up one at a time."),
         minimumFreeDiskGiB: minimumFreeDiskGiB.clone(),
     },
     "{kind: openstack, image: debian-12, flavor: m1.medium}",

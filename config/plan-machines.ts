@@ -1,6 +1,15 @@
 import type { ExistingConfig, OpenstackMachineConfig } from "./machines";
-import type { CloudPlan, MachineRequirements, OpenstackMachinePlan, PlacePlan, SecurityRule, SshPlan } from "./plan";
+import type {
+    CloudPlan,
+    MachineRequirements,
+    OpenstackMachinePlan,
+    PlacePlan,
+    Role,
+    SecurityRule,
+    SshPlan,
+} from "./plan";
 import type { StackConfig } from "./schema";
+import { namedNodes, writeOutMachines, type NamedMachine } from "./topology";
 
 /** The part of the plan that is about machines: which they are, how they are reached, and what may reach them. */
 
@@ -53,20 +62,29 @@ const nodeRequirements: Readonly<Record<"distribution" | "harbor", Requirements>
     },
 };
 
-/**
- * What a machine must be and have.
- *
- * @param name one of the stack file's machines
- */
-export function requirementsFor(config: StackConfig, name: string): MachineRequirements {
-    const machine = config.machines[name];
-    const isNode = config.topology.node === name;
+/** The entries of the stack file's machines that state is kept on. */
+function storageMachines({ storage: { database, cache } }: StackConfig): string[] {
+    return [database, cache].flatMap((part) => (part.kind === "machine" ? [part.machine] : []));
+}
+
+/** What a machine is for. */
+export function rolesOf(config: StackConfig, { entry }: NamedMachine): readonly Role[] {
+    return [
+        ...(namedNodes(config.topology).includes(entry) ? ["node" as const] : []),
+        ...(config.topology.loadBalancer === entry ? ["load-balancer" as const] : []),
+        ...(storageMachines(config).includes(entry) ? ["storage" as const] : []),
+    ];
+}
+
+/** What a machine must be and have. */
+export function requirementsFor(config: StackConfig, named: NamedMachine): MachineRequirements {
+    const isNode = rolesOf(config, named).includes("node");
     const { resolvesPublicName, ...fixed } = isNode ? nodeRequirements[config.registry.engine] : leastRequirements;
     return {
         ...fixed,
-        freeDiskGiB: machine?.minimumFreeDiskGiB ?? fixed.freeDiskGiB,
+        freeDiskGiB: named.machine.minimumFreeDiskGiB ?? fixed.freeDiskGiB,
         // The address of a VM may be made by the same `up` that looks at it.
-        ...(resolvesPublicName && machine?.kind !== "openstack" ? { resolves: config.publicName } : {}),
+        ...(resolvesPublicName && named.machine.kind !== "openstack" ? { resolves: config.publicName } : {}),
     };
 }
 
@@ -77,14 +95,10 @@ function present<T extends object>(value: T): { [Key in keyof T]: Exclude<T[Key]
     };
 }
 
-/**
- * Where a machine is.
- *
- * @param name one of the stack file's machines
- */
-export function planPlace(config: StackConfig, name: string): PlacePlan {
-    const machine = config.machines[name];
-    switch (machine?.kind) {
+/** Where a machine is. */
+export function planPlace(config: StackConfig, named: NamedMachine): PlacePlan {
+    const { machine } = named;
+    switch (machine.kind) {
         case "existing":
             return {
                 kind: "existing",
@@ -93,7 +107,7 @@ export function planPlace(config: StackConfig, name: string): PlacePlan {
                 ...(machine.dataDevice === undefined ? {} : { dataDevice: machine.dataDevice }),
             };
         case "openstack":
-            return planVm(config, machine, requirementsFor(config, name));
+            return planVm(config, machine, requirementsFor(config, named));
         default:
             return { kind: "local" };
     }
@@ -150,33 +164,45 @@ export function planCloud(config: StackConfig): { cloud?: CloudPlan } {
     return { cloud: { auth, network, sshKey, antiAffinity, bootMinutes, rules: securityRules(config) } };
 }
 
-/** The load balancer is the only public door; the nodes take requests from it alone. */
+/** Where requests of the machines of a role come from, as a security group names it. */
+function sourcesOf(config: StackConfig, role: Role): SecurityRule["from"][] {
+    const those = writeOutMachines(config.machines).filter((named) => rolesOf(config, named).includes(role));
+    return [
+        ...(those.some(({ machine }) => machine.kind === "openstack") ? [{ role }] : []),
+        ...those.flatMap(({ machine }) =>
+            machine.kind === "existing" ? [{ cidr: `${machine.privateAddress ?? machine.address}/32` }] : [],
+        ),
+    ];
+}
+
+/** The load balancer is the only public door; nodes take requests from it alone, and their storage from them alone. */
 function securityRules(config: StackConfig): SecurityRule[] {
     const { clientCidrs = [], sshCidrs = [] } = config.openstack ?? {};
     const { httpsPort, httpPort } = config.loadBalancer;
-    const balancer = config.machines[config.topology.loadBalancer];
-    const fromBalancer =
-        balancer?.kind === "existing"
-            ? { cidr: `${balancer.privateAddress ?? balancer.address}/32` }
-            : { role: "load-balancer" as const };
+    const { database, cache } = config.storage;
     const doors = clientCidrs.flatMap((cidr): SecurityRule[] => [
         { role: "load-balancer", port: httpsPort, from: { cidr }, why: "clients" },
         { role: "load-balancer", port: httpPort, from: { cidr }, why: "clients that are redirected to https" },
     ]);
-    const ssh = sshCidrs.flatMap((cidr): SecurityRule[] => [
-        { role: "load-balancer", port: sshPort, from: { cidr }, why: "up" },
-        { role: "node", port: sshPort, from: { cidr }, why: "up" },
-    ]);
+    const behind: Role[] = ["node", ...(storageMachines(config).length > 0 ? ["storage" as const] : [])];
+    const ssh = sshCidrs.flatMap((cidr): SecurityRule[] =>
+        (["load-balancer", ...behind] as const).map((role) => ({ role, port: sshPort, from: { cidr }, why: "up" })),
+    );
     const throughBalancer: SecurityRule[] =
         jumpMachine(config) === undefined
             ? []
-            : [{ role: "node", port: sshPort, from: { role: "load-balancer" }, why: "up, through the load balancer" }];
-    const requests: SecurityRule = {
+            : behind.map((role) => ({
+                  role,
+                  port: sshPort,
+                  from: { role: "load-balancer" },
+                  why: "up, through the load balancer",
+              }));
+    const requests = sourcesOf(config, "load-balancer").map((from): SecurityRule => ({
         role: "node",
         port: config.registry.port,
-        from: fromBalancer,
+        from,
         why: "requests that the load balancer passes on",
-    };
+    }));
     const metrics =
         config.registry.engine === "harbor" && config.registry.metrics.enabled ? config.registry.metrics : undefined;
     const scrapes = (metrics?.cidrs ?? []).map((cidr): SecurityRule => ({
@@ -185,5 +211,19 @@ function securityRules(config: StackConfig): SecurityRule[] {
         from: { cidr },
         why: "metrics",
     }));
-    return [...doors, ...ssh, ...throughBalancer, requests, ...scrapes];
+    const stored = (
+        [
+            [database, "the database"],
+            [cache, "the cache"],
+        ] as const
+    ).flatMap(([part, why]) =>
+        part.kind === "machine"
+            ? sourcesOf(config, "node").map((from): SecurityRule => ({ role: "storage", port: part.port, from, why }))
+            : [],
+    );
+    // A machine that exists has its own firewall.
+    const inCloud = (role: Role) => sourcesOf(config, role).some((from) => "role" in from);
+    return [...doors, ...ssh, ...throughBalancer, ...requests, ...scrapes, ...stored].filter(({ role }) =>
+        inCloud(role),
+    );
 }

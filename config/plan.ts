@@ -1,17 +1,19 @@
-import { planBackup, type BackupPlan } from "./backup";
+import { planBackup, type BackupConfig, type BackupPlan } from "./backup";
 import type { BaselineConfig, SourceFile } from "./baseline";
 import { harborLogPort, type HarborConfig } from "./harbor";
-import { planCloud, planPlace, requirementsFor } from "./plan-machines";
+import { planCloud, planPlace, requirementsFor, rolesOf } from "./plan-machines";
 import type { OpenstackConfig } from "./openstack";
 import { planRegistry } from "./plan-registry";
 import { scheduleTimes, type ScheduleTimes } from "./schedule";
 import type { CertificateConfig, GarbageCollectionConfig, StackConfig, UserConfig } from "./schema";
 import type { StorageConfig } from "./storage";
+import { namedNodes, writeOutMachines, type TopologyConfig } from "./topology";
 
 /** Everything that is decided before any resource is declared. Components add nothing to it. */
 export interface Plan {
     /** The stack's name; part of every name on a machine. */
     readonly stack: string;
+    readonly topology: TopologyConfig["kind"];
     /** The name that clients use. */
     readonly publicName: string;
     /** What stands before an image's name: the public name, with the port unless it is 443. */
@@ -29,10 +31,12 @@ export interface Plan {
 }
 
 /** What a machine is for. */
-export type Role = "node" | "load-balancer";
+export type Role = "node" | "load-balancer" | "storage";
 
 export interface MachinePlan {
     readonly name: string;
+    /** Its entry in the stack file: with `count` that of several machines. */
+    readonly entry: string;
     readonly roles: readonly Role[];
     /** Absolute, or below `~/` of the user that commands run as. */
     readonly directory: string;
@@ -217,6 +221,8 @@ export interface NodePlan {
     readonly machine: string;
     /** What the node is to the load balancer. */
     readonly role: "active";
+    /** Whether it is the only node, or the first or another one of several that share their state. */
+    readonly rank: "only" | "first" | "other";
     readonly project: string;
     readonly port: number;
     /** Where the node keeps its data. */
@@ -227,7 +233,10 @@ export interface NodePlan {
     readonly isInternal: boolean;
     /** The image of the node's own nginx, where the load balancer is on another machine: it refuses pushes while garbage is collected. */
     readonly gateImage?: string;
-    /** When Harbor is backed up, and where to; absent with another engine. */
+    /**
+     * When Harbor is backed up, and where to; absent with another engine. Where nodes share a database, the first one
+     * backs it up.
+     */
     readonly backup?: BackupPlan;
 }
 
@@ -238,6 +247,12 @@ export interface LoadBalancerPlan {
     readonly httpsPort: number;
     readonly httpPort: number;
     readonly hstsSeconds: number;
+    /** How it chooses a node: the fewer requests of two at random or of all, or always the same for a client's address. */
+    readonly method: "random" | "least_conn" | "ip_hash";
+    /** How long a node's requests may take to end before the node is stopped, in seconds. */
+    readonly drainSeconds: number;
+    /** What the nodes run. */
+    readonly engine: RegistryPlan["engine"];
     /** The nodes that it sends requests to, by name. */
     readonly nodes: readonly string[];
 }
@@ -259,31 +274,32 @@ export function makePlan(stack: string, config: StackConfig): Plan {
         registry: images.registry ?? defaultImages.registry,
         nginx: images.nginx ?? defaultImages.nginx,
     };
-    const directoryOf = (name: string) => config.machines[name]?.directory ?? `~/.local/share/harborage/${stack}`;
-    const together = topology.node === topology.loadBalancer;
+    const named = writeOutMachines(config.machines);
+    const directoryOf = (name: string) =>
+        named.find((each) => each.name === name)?.machine.directory ?? `~/.local/share/harborage/${stack}`;
+    const together = namedNodes(topology).includes(topology.loadBalancer);
 
-    const dataDirectory = `${directoryOf(topology.node)}/data/registry`;
-    const node: NodePlan = {
-        name: topology.node,
-        machine: topology.node,
-        role: "active",
-        project: project("registry"),
-        port: registry.port,
-        dataDirectory,
-        deleteData: storage.objects.kind === "node" && storage.objects.deleteData,
-        isInternal: together,
-        ...(together || registry.engine === "harbor" ? {} : { gateImage: image.nginx }),
-        ...(registry.engine === "harbor"
-            ? {
-                  backup: planBackup(
-                      registry.backup,
-                      scheduleTimes(registry.backup.schedule),
-                      topology.node,
-                      dataDirectory,
-                  ),
-              }
-            : {}),
-    };
+    const nodes = named
+        .filter((machine) => rolesOf(config, machine).includes("node"))
+        .map(({ name }, index): NodePlan => {
+            const dataDirectory = `${directoryOf(name)}/data/registry`;
+            const isGated = registry.engine === "distribution" && !together;
+            return {
+                name,
+                machine: name,
+                role: "active",
+                rank: topology.kind === "single" ? "only" : index === 0 ? "first" : "other",
+                project: project("registry"),
+                port: registry.port,
+                dataDirectory,
+                deleteData: storage.objects.kind === "node" && storage.objects.deleteData,
+                isInternal: together,
+                ...(isGated ? { gateImage: image.nginx } : {}),
+                ...(registry.engine === "harbor"
+                    ? { backup: planNodeBackup(registry.backup, name, dataDirectory, index === 0) }
+                    : {}),
+            };
+        });
     const balancer: LoadBalancerPlan = {
         machine: topology.loadBalancer,
         project: project("lb"),
@@ -291,38 +307,44 @@ export function makePlan(stack: string, config: StackConfig): Plan {
         httpsPort: loadBalancer.httpsPort,
         httpPort: loadBalancer.httpPort,
         hstsSeconds: loadBalancer.hstsSeconds,
-        nodes: [node.name],
+        method: loadBalancer.method,
+        drainSeconds: loadBalancer.drainSeconds,
+        engine: registry.engine,
+        nodes: nodes.map(({ name }) => name),
     };
 
-    const machines = Object.entries(config.machines).map(([name, machine]): MachinePlan => {
-        const isNode = node.machine === name;
-        const isBalancer = balancer.machine === name;
+    const machines = named.map((machine): MachinePlan => {
+        const { name, entry } = machine;
+        const roles = rolesOf(config, machine);
+        const node = nodes.find((each) => each.machine === name);
+        const isBalancer = roles.includes("load-balancer");
         const references = [
-            ...(isNode && registry.engine === "distribution" ? [image.registry] : []),
-            ...(isBalancer || (isNode && node.gateImage !== undefined) ? [image.nginx] : []),
+            ...(node && registry.engine === "distribution" ? [image.registry] : []),
+            ...(isBalancer || node?.gateImage !== undefined ? [image.nginx] : []),
         ];
         return {
             name,
-            roles: [...(isNode ? ["node" as const] : []), ...(isBalancer ? ["load-balancer" as const] : [])],
+            entry,
+            roles,
             directory: directoryOf(name),
-            generation: machine.generation,
-            requirements: requirementsFor(config, name),
+            generation: machine.machine.generation,
+            requirements: requirementsFor(config, machine),
             ports: [
                 ...(isBalancer ? [{ port: balancer.httpsPort, purpose: "loadBalancer.httpsPort" }] : []),
                 ...(isBalancer ? [{ port: balancer.httpPort, purpose: "loadBalancer.httpPort" }] : []),
-                ...(isNode ? nodePorts(registry) : []),
+                ...(node ? nodePorts(registry) : []),
             ],
-            ...(isNode ? { engine: { name: registry.engine, project: node.project } } : {}),
-            projects: [...(isNode ? [node.project] : []), ...(isBalancer ? [balancer.project] : [])],
+            ...(node ? { engine: { name: registry.engine, project: node.project } } : {}),
+            projects: [...(node ? [node.project] : []), ...(isBalancer ? [balancer.project] : [])],
             // A machine that needs none is sent none.
             images: {
                 references,
                 ...(images.bundle === undefined || references.length === 0 ? {} : { bundle: images.bundle }),
             },
-            ...(isNode && registry.engine === "harbor"
+            ...(node && registry.engine === "harbor"
                 ? { installer: { version: registry.version, file: registry.installer } }
                 : {}),
-            place: planPlace(config, name),
+            place: planPlace(config, machine),
         };
     });
 
@@ -331,6 +353,7 @@ export function makePlan(stack: string, config: StackConfig): Plan {
     const registryUrl = `https://${registryHost}`;
     return {
         stack,
+        topology: topology.kind,
         publicName: config.publicName,
         registryHost,
         registryUrl,
@@ -342,9 +365,19 @@ export function makePlan(stack: string, config: StackConfig): Plan {
             names: [...new Set([config.publicName, ...config.additionalNames])],
         },
         registry: planRegistry(config, { stack, registryUrl, image: image.registry }),
-        nodes: [node],
+        nodes,
         loadBalancer: balancer,
     };
+}
+
+/** The backups of a node; of nodes that share a database, the first one makes them. */
+function planNodeBackup(config: BackupConfig, node: string, dataDirectory: string, isFirst: boolean): BackupPlan {
+    return planBackup(
+        isFirst ? config : { ...config, enabled: false },
+        scheduleTimes(config.schedule),
+        node,
+        dataDirectory,
+    );
 }
 
 /** The ports of a node, with the setting that each comes from. */

@@ -23,6 +23,7 @@ import { loadBalancer } from "./load-balancer";
 import { machine } from "./machines";
 import { openstack } from "./openstack";
 import { storage } from "./storage";
+import { topology } from "./topology";
 
 /**
  * The schema of the stack file: the one place that says what a user may write. Types, the JSON Schema for editors and
@@ -32,15 +33,6 @@ import { storage } from "./storage";
 
 /** This machine can be there once only. */
 const isLocal = ({ kind }: { kind: string }) => kind === "local";
-
-const singleTopology = object(
-    {
-        kind: z.literal("single"),
-        node: resourceName.describe("The machine that runs the registry."),
-        loadBalancer: resourceName.describe("The machine that runs the load balancer: the same, or another."),
-    },
-    "{kind: single, node: box, loadBalancer: box}",
-).describe("One registry node, its state on the node.");
 
 const user = object(
     {
@@ -178,12 +170,7 @@ export const stackSchema = object(
         baseline: baseline
             .prefault({})
             .describe("What each machine of kind existing or openstack gets before anything runs on it."),
-        topology: variants(
-            "kind",
-            [singleTopology],
-            ["single"],
-            "{kind: single, node: box, loadBalancer: box}",
-        ).describe("Which machine runs what."),
+        topology: topology.describe("Which machine runs what."),
         registry: variants(
             "engine",
             [distributionRegistry, harborRegistry],

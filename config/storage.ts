@@ -8,6 +8,7 @@ import {
     integer,
     object,
     port,
+    resourceName,
     secretName,
     text,
     variants,
@@ -149,6 +150,29 @@ const nodeJobLogs = object({ kind: z.literal("node") }, "{kind: node}").describe
     "In the machine's directory on the node.",
 );
 
+const onMachine = (what: string, usualPort: number) => ({
+    kind: z.literal("machine"),
+    machine: resourceName.describe(`The machine that ${what} runs on.`),
+    port: port(usualPort).default(usualPort).describe("Its port."),
+    deleteData: flag()
+        .default(false)
+        .describe("Whether `destroy` deletes what it holds. Apply it with `up` before `destroy`."),
+});
+
+const machineDatabase = object(
+    {
+        ...onMachine("PostgreSQL", 5432),
+        maxConnections: integer(20, 10_000, "connections", 1000)
+            .default(1000)
+            .describe("How many connections it takes, those of all nodes together."),
+    },
+    "{kind: machine, machine: db}",
+).describe("A PostgreSQL that the stack runs on a machine, with TLS.");
+
+const machineCache = object(onMachine("Valkey", 6379), "{kind: machine, machine: db}").describe(
+    "A Valkey that the stack runs on a machine, with TLS.",
+);
+
 /** `harborage:storage`. */
 export const storage = object(
     {
@@ -162,13 +186,18 @@ export const storage = object(
             .describe("Where the pushed images are kept. Others than node: engine harbor."),
         database: variants(
             "kind",
-            [nodeDatabase, volume("database", "registry-database"), externalDatabase],
-            ["node", "volume", "external"],
+            [nodeDatabase, volume("database", "registry-database"), externalDatabase, machineDatabase],
+            ["node", "volume", "external", "machine"],
             "{kind: node}",
         )
             .prefault({ kind: "node" })
             .describe("Harbor's database."),
-        cache: variants("kind", [nodeCache, externalCache], ["node", "external"], "{kind: node}")
+        cache: variants(
+            "kind",
+            [nodeCache, externalCache, machineCache],
+            ["node", "external", "machine"],
+            "{kind: node}",
+        )
             .prefault({ kind: "node" })
             .describe("Harbor's Redis."),
         jobLogs: variants(

@@ -35,7 +35,7 @@ export class ExistingMachine extends pulumi.ComponentResource implements Machine
             ...(privateKey === undefined ? {} : { privateKey: secret(privateKey) }),
         });
         const { bastion, ...direct } = place.ssh;
-        const path = `harborage:machines.${name}`;
+        const path = `harborage:machines.${plan.entry}`;
         this.host = sshHost({
             paths: { machine: path, proxy: `${path}.bastion` },
             ...ssh(direct),

@@ -86,6 +86,7 @@ describe("backup.sh", () => {
                 user: place.user ?? "postgres",
                 sslMode: "disable",
             },
+            nodes: "only",
             redis: "bundled",
             state: "node",
         });

@@ -183,7 +183,7 @@ describe("stack file with machines", () => {
             'harborage:machines.lb.address: "-" is wrong; expected a DNS name or an IP address, for example registry.internal',
             "harborage:machines.lb.port: 0 is wrong; expected a TCP port from 1 to 65535, for example 22",
             'harborage:machines.lb.user: "Root" is wrong; expected the name of a user, for example debian',
-            "harborage:machines.node.colour: there is no such key; the keys here are: kind, image, flavor, user, floatingIp, address, availabilityZone, bootVolume, dataVolume, metadata, directory, generation, minimumFreeDiskGiB",
+            "harborage:machines.node.colour: there is no such key; the keys here are: kind, image, flavor, user, floatingIp, address, availabilityZone, bootVolume, dataVolume, metadata, count, directory, generation, generations, minimumFreeDiskGiB",
             "harborage:machines.node.dataVolume.sizeGiB: 0 is wrong; expected GiB from 1 to 100000, for example 200",
             'harborage:machines.node.floatingIp: "yes" is wrong; expected true or false',
             'harborage:openstack.antiAffinity: "maybe" is wrong; expected one of: soft, hard, none',

@@ -95,11 +95,10 @@ describe("stack file", () => {
             { registry: { engine: "quay" } },
             'registry.engine: "quay" is wrong; there is: distribution, harbor',
         ],
-        ["the topology shared", { topology: { kind: "shared" } }, 'topology.kind: "shared" is wrong; there is: single'],
         [
             "the topology replicated",
             { topology: { kind: "replicated" } },
-            'topology.kind: "replicated" is wrong; there is: single',
+            'topology.kind: "replicated" is wrong; there is: single, shared',
         ],
         [
             "objects in S3",
@@ -125,7 +124,7 @@ describe("stack file", () => {
         [
             "a database",
             { storage: { database: { kind: "rds" } } },
-            'storage.database.kind: "rds" is wrong; there is: node, volume, external',
+            'storage.database.kind: "rds" is wrong; there is: node, volume, external, machine',
         ],
     ];
     for (const [what, settings, expected] of unbuilt) {

@@ -86,6 +86,7 @@ class HarborMachine {
                 database === "bundled"
                     ? { kind: "bundled" }
                     : { kind: "external", host: "db", port: 5432, name: "harbor", user: "harbor", sslMode: "disable" },
+            nodes: "only",
             redis: "bundled",
             state,
         });

@@ -12,12 +12,12 @@ export interface OpenstackCloudArgs {
     readonly secret: (name: string) => pulumi.Output<string>;
 }
 
+const roles = ["load-balancer", "node", "storage"] as const satisfies readonly Role[];
+
 export interface CloudOptions {
     readonly provider: openstack.Provider;
     readonly dependsOn: pulumi.Output<pulumi.Resource[]>;
 }
-
-const roles = ["load-balancer", "node"] as const satisfies readonly Role[];
 
 /** The OpenStack that VMs are made in: how to log in, and what they have in common. */
 export class OpenstackCloud extends pulumi.ComponentResource {
@@ -31,7 +31,8 @@ export class OpenstackCloud extends pulumi.ComponentResource {
     readonly subnetId: pulumi.Output<string>;
     /** As {@link options}, for what needs a network that is connected: VMs and floating IPs. */
     readonly connectedOptions: CloudOptions;
-    readonly securityGroups: Readonly<Record<Role, pulumi.Output<string>>>;
+    /** Of the roles that machines have. */
+    readonly securityGroups: Readonly<Partial<Record<Role, pulumi.Output<string>>>>;
     readonly keypair: pulumi.Output<string>;
     /** Absent where the SSH agent has it. Secret. */
     readonly privateKey?: pulumi.Output<string>;
@@ -51,7 +52,12 @@ export class OpenstackCloud extends pulumi.ComponentResource {
         this.networkId = network.id;
         this.subnetId = network.subnetId;
         this.connectedOptions = { provider, dependsOn: this.found.apply((): pulumi.Resource[] => network.routed) };
-        this.securityGroups = this.createSecurityGroups(plan.rules);
+        this.securityGroups = this.createSecurityGroups(
+            plan.rules,
+            roles.filter((role) =>
+                machines.some(({ place, roles: those }) => place.kind === "openstack" && those.includes(role)),
+            ),
+        );
         const { keypair, privateKey } = this.createKeypair(plan, secret);
         this.keypair = keypair;
         if (privateKey !== undefined) {
@@ -122,10 +128,13 @@ export class OpenstackCloud extends pulumi.ComponentResource {
         return { id: own.id, subnetId: subnet.id, routed: [routed] };
     }
 
-    private createSecurityGroups(rules: readonly SecurityRule[]): Record<Role, pulumi.Output<string>> {
+    private createSecurityGroups(
+        rules: readonly SecurityRule[],
+        those: readonly Role[],
+    ): Partial<Record<Role, pulumi.Output<string>>> {
         const options = { ...this.options, parent: this };
-        const ids = Object.fromEntries(
-            roles.map((role) => [
+        const ids: Partial<Record<Role, pulumi.Output<string>>> = Object.fromEntries(
+            those.map((role) => [
                 role,
                 new openstack.networking.SecGroup(
                     role,
@@ -133,14 +142,22 @@ export class OpenstackCloud extends pulumi.ComponentResource {
                     options,
                 ).id,
             ]),
-        ) as Record<Role, pulumi.Output<string>>;
+        );
+        const groupOf = (role: Role) => {
+            const group = ids[role];
+            if (group === undefined) {
+                throw new Error(`a rule of the plan is for ${role}, but no VM is one`);
+            }
+            return group;
+        };
         for (const { role, port, from, why } of rules) {
-            const source = "cidr" in from ? { remoteIpPrefix: from.cidr } : { remoteGroupId: ids[from.role] };
+            const group = groupOf(role);
+            const source = "cidr" in from ? { remoteIpPrefix: from.cidr } : { remoteGroupId: groupOf(from.role) };
             const sourceName = "cidr" in from ? from.cidr : from.role;
             new openstack.networking.SecGroupRule(
                 `${role}-${String(port)}-from-${sourceName}`,
                 {
-                    securityGroupId: ids[role],
+                    securityGroupId: group,
                     direction: "ingress",
                     ethertype: "IPv4",
                     protocol: "tcp",

@@ -50,7 +50,7 @@ export class OpenstackMachine extends pulumi.ComponentResource implements Machin
                 fixedIps: [
                     { subnetId: cloud.subnetId, ...(place.address === undefined ? {} : { ipAddress: place.address }) },
                 ],
-                securityGroupIds: plan.roles.map((role) => cloud.securityGroups[role]),
+                securityGroupIds: plan.roles.flatMap((role) => cloud.securityGroups[role] ?? []),
                 adminStateUp: true,
             },
             inCloud,
@@ -81,7 +81,7 @@ export class OpenstackMachine extends pulumi.ComponentResource implements Machin
                 ignoreChanges: atBirth,
                 replaceOnChanges: ["metadata.harborage_generation"],
                 deleteBeforeReplace: true,
-                hooks: { onError: [failureHint(`harborage:machines.${name}`)] },
+                hooks: { onError: [failureHint(`harborage:machines.${plan.entry}`)] },
             },
         );
         const attachment =
@@ -103,11 +103,11 @@ export class OpenstackMachine extends pulumi.ComponentResource implements Machin
         this.directory = plan.directory;
         this.hostname = pulumi.output(fullName);
         this.privateAddress = port.allFixedIps.apply((addresses) => addresses[0] ?? "");
-        this.address = place.floatingIp ? this.createFloatingIp(name, cloud, port) : this.privateAddress;
+        this.address = place.floatingIp ? this.createFloatingIp(name, plan.entry, cloud, port) : this.privateAddress;
         this.host = {
             ...sshHost({
                 paths: {
-                    machine: `harborage:machines.${name}`,
+                    machine: `harborage:machines.${plan.entry}`,
                     ...(args.jump === undefined ? {} : { proxy: `harborage:machines.${args.jump.name}` }),
                 },
                 address: this.address,
@@ -161,7 +161,7 @@ export class OpenstackMachine extends pulumi.ComponentResource implements Machin
         name: string,
         fullName: string,
         metadata: Readonly<Record<string, string>>,
-        { cloud, place }: OpenstackMachineArgs,
+        { cloud, place, plan }: OpenstackMachineArgs,
     ): openstack.blockstorage.Volume | undefined {
         const { dataVolume, availabilityZone } = place;
         return (
@@ -182,7 +182,7 @@ export class OpenstackMachine extends pulumi.ComponentResource implements Machin
                     parent: this,
                     protect: !dataVolume.deleteData,
                     ignoreChanges: ["availabilityZone", "volumeType"],
-                    hooks: { onError: [failureHint(`harborage:machines.${name}.dataVolume`)] },
+                    hooks: { onError: [failureHint(`harborage:machines.${plan.entry}.dataVolume`)] },
                 },
             )
         );
@@ -190,6 +190,7 @@ export class OpenstackMachine extends pulumi.ComponentResource implements Machin
 
     private createFloatingIp(
         name: string,
+        entry: string,
         cloud: OpenstackCloud,
         port: openstack.networking.Port,
     ): pulumi.Output<string> {
@@ -198,7 +199,7 @@ export class OpenstackMachine extends pulumi.ComponentResource implements Machin
         const floatingIp = new openstack.networking.FloatingIp(
             name,
             { pool },
-            { ...inCloud, hooks: { onError: [failureHint(`harborage:machines.${name}.floatingIp`)] } },
+            { ...inCloud, hooks: { onError: [failureHint(`harborage:machines.${entry}.floatingIp`)] } },
         );
         const associated = new openstack.networking.FloatingIpAssociate(
             name,

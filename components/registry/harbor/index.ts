@@ -86,6 +86,7 @@ export class HarborNode extends pulumi.ComponentResource {
             version: config.version,
             stack,
             node: node.name,
+            nodes: node.rank,
             backup: args.backup,
             dataDirectory: node.dataDirectory,
             database: database.kind === "external" ? database : { kind: "bundled" },

@@ -1,5 +1,5 @@
 #!/bin/bash
-# backup.sh schedule | wait | now [REASON] | list | fetch NAME FOLDER | restore FOLDER | schema | health
+# backup.sh schedule | wait | now [REASON] | list | fetch NAME FOLDER | restore FOLDER | schema | others | health
 # Backups of a Harbor node, in a container of its database's image: bash, what coreutils has, curl and PostgreSQL's
 # programs are all that it uses. `now` prints the name of the backup; everything else is said on standard error.
 set -euo pipefail
@@ -98,6 +98,12 @@ wait_for_database() {
 # What Harbor's migrations have come to: `NUMBER clean` or `NUMBER dirty`; nothing where Harbor never was.
 schema() {
     ask "select version || case when dirty then ' dirty' else ' clean' end from schema_migrations" 2>/dev/null || true
+}
+
+# The addresses from which others use the database, such as Harbor's on other nodes, in one line.
+others() {
+    ask "select coalesce(string_agg(distinct host(client_addr), ', '), '') from pg_stat_activity
+        where datname = current_database() and usename = current_user and pid <> pg_backend_pid() and client_addr is not null"
 }
 
 # Sets schema. Migrations that are under way look like one that has failed; a backup of that would take the place of one
@@ -371,11 +377,15 @@ case ${1:-} in
         connect
         schema
         ;;
+    others)
+        connect
+        others
+        ;;
     health)
         health
         ;;
     *)
-        echo "usage: backup.sh schedule | wait | now [REASON] | list | fetch NAME FOLDER | restore FOLDER | schema | health" >&2
+        echo "usage: backup.sh schedule | wait | now [REASON] | list | fetch NAME FOLDER | restore FOLDER | schema | others | health" >&2
         exit 64
         ;;
 esac

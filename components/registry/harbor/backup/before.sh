@@ -55,12 +55,17 @@ refuse_older() {
 refuse_half_upgraded() {
     # Where it is to this version, it was healthy, and the note was only not taken away any more.
     if [[ ! -f $upgrade_file || $(value_of "$upgrade_file" to) == "$version" ]]; then return; fi
+    # The first node is asked first: it has let this one go on.
+    if [[ $(value_of "$upgrade_file" backup) == - ]]; then return; fi
     fail "the upgrade to $(value_of "$upgrade_file" to) has begun to change the database; to go back to $version, first restore its backup: $(restore_command "$(value_of "$upgrade_file" release)" "$(value_of "$upgrade_file" backup)")"
 }
 
 upgrade() {
     local from=$1 old name
-    if [[ -f $upgrade_file ]]; then
+    if [[ $(setting "$RELEASE" nodes) == other ]]; then
+        # The first of the nodes has backed up the database that they share, and migrated it.
+        note "$from" - - -
+    elif [[ -f $upgrade_file ]]; then
         # An earlier try has failed: the database may be half-way, and the backup is of before.
         name=$(value_of "$upgrade_file" backup)
         say "the upgrade from $from to $version is tried again; the backup of before is $name in $(value_of "$upgrade_file" place)"
@@ -96,7 +101,7 @@ back_up() {
         esac
     done
     say "backing up Harbor $(setting "$old" version) before the upgrade to $version" >&2
-    if stop_writers && name=$(compose "$old" --progress quiet run --rm --no-deps -T backup now "upgrade-to-$version") && [[ $name =~ $backup_name ]]; then
+    if stop_writers && refuse_others && name=$(compose "$old" --progress quiet run --rm --no-deps -T backup now "upgrade-to-$version") && [[ $name =~ $backup_name ]]; then
         printf '%s\n' "$name"
         return
     fi
@@ -109,6 +114,16 @@ back_up() {
 stop_writers() {
     if ((${#running[@]} > 0)); then quietly compose "$old" stop --timeout 60 "${running[@]}" || return 1; fi
     if [[ $(setting "$old" database) == bundled ]]; then quietly compose "$old" up --detach postgresql; fi
+}
+
+# Of back_up: an old Harbor that goes on elsewhere would write into a database that is changed under it.
+refuse_others() {
+    local others
+    if [[ $(setting "$RELEASE" nodes) == only ]]; then return; fi
+    others=$(compose "$old" --progress quiet run --rm --no-deps -T backup others 2>/dev/null) || others=
+    if [[ -z $others ]]; then return; fi
+    printf 'harborage: the database is still used from %s; stop Harbor there, then run up again\n' "$others" >&2
+    return 1
 }
 
 main

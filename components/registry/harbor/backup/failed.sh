@@ -23,6 +23,13 @@ fi
 take_down "$PROJECT" 30 >/dev/null 2>&1 || true
 
 from=$(value_of "$upgrade_file" from)
+if [[ $(value_of "$upgrade_file" backup) == - ]]; then
+    cat >&2 <<EOT
+harborage: Harbor $version does not become healthy on this node, which is stopped. The nodes before it have it and go on.
+${reason}Once the reason is gone, run up again: Harbor $from cannot work with the database any more.
+EOT
+    exit
+fi
 name=$(value_of "$upgrade_file" backup)
 cat >&2 <<EOT
 harborage: the upgrade of $PROJECT from Harbor $from to $version failed. All of it is stopped.

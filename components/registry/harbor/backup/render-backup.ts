@@ -27,6 +27,8 @@ export interface BackupArgs {
     readonly database: BackupDatabase;
     /** Where Harbor keeps what must not be lost, in words: another place has none of it. */
     readonly state: string;
+    /** Whether it is the only one, or the first or another one of several that share the database. */
+    readonly nodes: "only" | "first" | "other";
     /** Whether Harbor's own Redis runs beside it. Another one is left alone by a restore. */
     readonly redis: "bundled" | "external";
 }
@@ -54,6 +56,7 @@ export function renderSettings(args: BackupArgs): string {
         version: args.version,
         stack: args.stack,
         node: args.node,
+        nodes: args.nodes,
         data: args.dataDirectory,
         folder: backup.folder,
         keep: backup.keep,

@@ -196,8 +196,11 @@ replace() {
     stamp=$(date -u +%Y%m%dT%H%M%SZ)
     if [[ -L $stack_folder/current ]]; then before=$stack_folder/$(readlink "$stack_folder/current"); fi
     if [[ -n $(docker ps --quiet --filter "label=com.docker.compose.project=$PROJECT" --filter label=com.docker.compose.service=core) ]]; then was_running=true; fi
-    if [[ $database == external && $backup_first == true ]]; then
+    if [[ $database == external ]]; then
         stop_all
+        refuse_others "$before" "$was_running"
+    fi
+    if [[ $database == external && $backup_first == true ]]; then
         safety=$(in_container '' now before-restore) || fail "$(not_backed_up "$before" "$was_running")"
         say "backed up what there was: $safety"
     fi
@@ -237,6 +240,15 @@ release $RELEASE"
     if [[ $(setting "$RELEASE" redis) != bundled ]]; then
         say "Redis is not this machine's and was left alone: empty Harbor's databases in it (FLUSHDB) if jobs or logins look odd."
     fi
+}
+
+# refuse_others RELEASE WAS_RUNNING: Harbor on other nodes would write into the database meanwhile.
+refuse_others() {
+    local others
+    others=$(in_container '' others) || others="somewhere: it cannot be asked"
+    if [[ -z $others ]]; then return; fi
+    if [[ $2 == true ]]; then start "$1" >&2 || true; fi
+    fail "the database is still used from $others; it was left alone. Stop Harbor there (sudo docker compose --project-name $PROJECT stop), run this again, and then run up or start Harbor there"
 }
 
 # not_backed_up RELEASE WAS_RUNNING
