@@ -52,16 +52,21 @@ function imagesKey(): string {
     return keyOf([process.arch], [...sources, path.join(registry, "go.mod"), path.join(registry, "go.sum")]);
 }
 
+/** CNCF Distribution, built from its Go module: `registry serve CONFIG`. */
+export function registryProgram(): Promise<string> {
+    return goTool({
+        title: `CNCF Distribution ${registryVersion()}`,
+        module: "registry",
+        package: "github.com/distribution/distribution/v3/cmd/registry",
+        binary: "registry",
+        variables: { "github.com/distribution/distribution/v3/version.version": `v${registryVersion()}` },
+    });
+}
+
 async function build(directory: string): Promise<void> {
     const file = (name: string): string => path.join(directory, name);
     const [registry] = await Promise.all([
-        goTool({
-            title: `CNCF Distribution ${registryVersion()}`,
-            module: "registry",
-            package: "github.com/distribution/distribution/v3/cmd/registry",
-            binary: "registry",
-            variables: { "github.com/distribution/distribution/v3/version.version": `v${registryVersion()}` },
-        }),
+        registryProgram(),
         step("making a root file system with nginx from Debian packages", () => makeRootFs(file("nginx.tar"))),
     ]);
     await step("writing the image archive", async () => {
