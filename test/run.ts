@@ -1,5 +1,5 @@
 import { fork, spawn, type ChildProcess } from "node:child_process";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { parseArgs } from "node:util";
 import type { KindResult } from "./run-kind";
@@ -8,7 +8,8 @@ const project = resolve(__dirname, "..");
 
 const USAGE = `usage: npm test [-- [KIND...] [--grep TEXT] [--help]]
 
-Runs the tests, cheap kinds first, and prints \`N passed, M failed\` as its last line (\`, K skipped\` when there are any).
+Runs the tests, cheap kinds first and what does not share anything side by side, and prints \`N passed, M failed\` as its last
+line (\`, K skipped\` when there are any).
 
   checks    formatter, linter, type check, shell scripts
   unit      pure functions
@@ -35,6 +36,59 @@ const PREPARATION_MINUTES = 30;
 const totals = { passed: 0, failed: 0, skipped: 0, failures: new Array<string>() };
 let interrupted = false;
 
+/**
+ * What runs side by side writes one after the other: the first that has not ended as it comes, the others when it is their
+ * turn.
+ */
+class Report {
+    private readonly parts: Part[] = [];
+
+    /** What is written in this turn; turns are in the order of the calls. */
+    part(title: string): Part {
+        const part = new Part(title, () => this.flush());
+        this.parts.push(part);
+        return part;
+    }
+
+    private flush(): void {
+        for (const part of this.parts) {
+            part.show();
+            if (!part.ended) {
+                return;
+            }
+        }
+    }
+}
+
+class Part {
+    ended = false;
+    private text: string;
+
+    constructor(
+        title: string,
+        private readonly changed: () => void,
+    ) {
+        this.text = `\n=== ${title}\n`;
+    }
+
+    write(text: string): void {
+        this.text += text;
+        this.changed();
+    }
+
+    end(): void {
+        this.ended = true;
+        this.changed();
+    }
+
+    show(): void {
+        process.stdout.write(this.text);
+        this.text = "";
+    }
+}
+
+const report = new Report();
+
 function testFiles(kind: Kind): string[] {
     const directory = join(__dirname, kind);
     if (!existsSync(directory)) {
@@ -44,6 +98,11 @@ function testFiles(kind: Kind): string[] {
         .filter((name) => name.endsWith(".test.ts"))
         .sort()
         .map((name) => join(directory, name));
+}
+
+/** Whether tests have machines to themselves: they can run beside those that share this one's Docker. */
+function hasOwnMachines(file: string, kind: Kind): boolean {
+    return kind === "e2e" && readFileSync(file, "utf8").includes('from "../support/ssh-machine"');
 }
 
 /**
@@ -83,43 +142,61 @@ async function outcome(child: ChildProcess, minutes: number): Promise<string | u
 }
 
 /** Counts a failure of the run itself, which no test stands for. */
-function fail(title: string, reason: string): void {
-    console.error(`\n${title}: ${reason}`);
+function fail(title: string, reason: string, part?: Part): void {
+    const text = `${title}: ${reason}`;
+    if (part === undefined) {
+        console.error(`\n${text}`);
+    } else {
+        part.write(`\n${text}\n`);
+    }
     totals.failed += 1;
-    totals.failures.push(`${title}: ${reason}`);
+    totals.failures.push(text);
 }
 
-/** Runs the tests of one kind in a process of its own: a crash there costs one kind, and is counted. */
-async function runKind(kind: Kind, files: readonly string[], grep: string | undefined): Promise<void> {
-    console.log(`\n=== ${kind}`);
+/** Passes on what a child writes. */
+function pipe({ stdout, stderr }: ChildProcess, part: Part): void {
+    for (const stream of [stdout, stderr]) {
+        stream?.setEncoding("utf8").on("data", (text: string) => part.write(text));
+    }
+}
+
+/** Runs tests of one kind in a process of its own: a crash there costs these, and is counted. */
+async function runTests(title: string, kind: Kind, files: readonly string[], grep: string | undefined): Promise<void> {
+    const part = report.part(title);
     const child = fork(join(__dirname, "run-kind.ts"), [grep ?? "", ...files], {
         cwd: project,
         detached: true,
         execArgv: ["--import", "tsx"],
+        silent: true,
     });
+    pipe(child, part);
     let result: KindResult | undefined;
     child.on("message", (message) => (result = message as KindResult));
     const reason = await outcome(child, KINDS[kind]);
     totals.passed += result?.passed ?? 0;
     totals.failed += result?.failures.length ?? 0;
     totals.skipped += result?.skipped ?? 0;
-    totals.failures.push(...(result?.failures ?? []).map((title) => `${kind}: ${title}`));
+    totals.failures.push(...(result?.failures ?? []).map((failure) => `${kind}: ${failure}`));
     if (result === undefined || (reason !== undefined && result.failures.length === 0)) {
-        fail(kind, `the tests did not run to their end: ${reason ?? "no result"}`);
+        fail(title, `the tests did not run to their end: ${reason ?? "no result"}`, part);
     }
+    part.end();
 }
 
 async function prepare(): Promise<void> {
-    console.log("\n=== preparation");
-    const child = spawn(process.execPath, ["--import", "tsx", "test/prepare.ts"], {
+    const part = report.part("preparation");
+    // Builds take every core that they get; tests that run meanwhile have limits of time.
+    const child = spawn("nice", ["-n", "10", process.execPath, "--import", "tsx", "test/prepare.ts"], {
         cwd: project,
         detached: true,
-        stdio: "inherit",
+        stdio: ["ignore", "pipe", "pipe"],
     });
+    pipe(child, part);
     const reason = await outcome(child, PREPARATION_MINUTES);
     if (reason !== undefined) {
-        fail("preparation", `Pulumi, its plugins or the images could not be had: ${reason}`);
+        fail("preparation", `Pulumi, its plugins or the images could not be had: ${reason}`, part);
     }
+    part.end();
 }
 
 function selectedKinds(names: readonly string[]): Kind[] {
@@ -140,16 +217,23 @@ async function main(): Promise<void> {
         return;
     }
     const chosen = selectedKinds(positionals).map((kind) => ({ kind, files: testFiles(kind) }));
-    let prepared = false;
-    for (const { kind, files } of chosen.filter((each) => each.files.length > 0)) {
-        if (NEEDS_PREPARATION.includes(kind) && !prepared && !interrupted) {
-            await prepare();
-            prepared = true;
+    const isNeeded = ({ kind, files }: (typeof chosen)[number]) => files.length > 0 && NEEDS_PREPARATION.includes(kind);
+    const preparation = chosen.some(isNeeded) ? prepare() : Promise.resolve();
+    /** One after the other. */
+    const inTurn = async (accept: (file: string, kind: Kind) => boolean, title = (kind: Kind): string => kind) => {
+        for (const { kind, files } of chosen) {
+            const accepted = files.filter((file) => accept(file, kind));
+            if (accepted.length > 0 && !interrupted) {
+                await runTests(title(kind), kind, accepted, values.grep);
+            }
         }
-        if (!interrupted) {
-            await runKind(kind, files, values.grep);
-        }
-    }
+    };
+    const needsPreparation = (_: string, kind: Kind) => NEEDS_PREPARATION.includes(kind);
+    await Promise.all([preparation, inTurn((file, kind) => !needsPreparation(file, kind))]);
+    await Promise.all([
+        inTurn((file, kind) => needsPreparation(file, kind) && !hasOwnMachines(file, kind)),
+        inTurn(hasOwnMachines, (kind) => `${kind}, on machines of their own`),
+    ]);
     if (interrupted) {
         fail("tests", "interrupted");
     }
