@@ -3,6 +3,7 @@ import { LoadBalancer } from "./components/load-balancer";
 import { createMachines, machineNamed } from "./components/machines";
 import { stackOutputs } from "./components/outputs";
 import { createRegistry, createSettings } from "./components/registry";
+import { createStorage } from "./components/storage";
 import { loadStack } from "./config/load";
 
 const { plan, secret } = loadStack();
@@ -16,7 +17,9 @@ const certificates = new Certificates("certificates", {
     machineNames: [balancerMachine.hostname, balancerMachine.address],
 });
 
-const registry = createRegistry(plan, machines, secret);
+const storage = createStorage(plan.storage, secret);
+
+const registry = createRegistry({ plan, machines, storage, secret });
 
 const balancer = new LoadBalancer(
     "load-balancer",

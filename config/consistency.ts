@@ -1,5 +1,5 @@
 import { isIPv4 } from "node:net";
-import { harborLogPort } from "./harbor";
+import { harborLogPort, sharedOpenConnections } from "./harbor";
 import { machineNames } from "./topology";
 
 /** What is wrong with a stack file although each key by itself is right. */
@@ -167,6 +167,7 @@ function several(file: unknown): Contradiction[] {
                         ? "has no effect with several nodes: the logs of jobs are in the database"
                         : `expected ${allowed.join(" or ")}: several nodes share it`,
             })),
+        ...connections(file, number),
         ...(isHarbor && Array.isArray(loggers) && !loggers.includes("DB")
             ? [
                   {
@@ -176,6 +177,26 @@ function several(file: unknown): Contradiction[] {
               ]
             : []),
     ];
+}
+
+/** Whether a database that the stack runs takes as many connections as its nodes may open. */
+function connections(file: unknown, nodes: number): Contradiction[] {
+    const taken = valueAt(file, ["storage", "database", "maxConnections"]);
+    const path = ["registry", "database", "maxOpenConnections"];
+    const each = valueAt(file, path) ?? sharedOpenConnections;
+    const components = valueAt(file, ["registry", "metrics", "enabled"]) === true ? 3 : 2;
+    if (valueAt(file, ["registry", "engine"]) !== "harbor" || typeof taken !== "number" || typeof each !== "number") {
+        return [];
+    }
+    const wanted = nodes * components * each;
+    return wanted <= taken
+        ? []
+        : [
+              {
+                  path: ["storage", "database", "maxConnections"],
+                  message: `expected at least ${String(wanted)}: ${String(nodes)} nodes with ${String(components)} components that open ${String(each)} each (registry.database.maxOpenConnections)`,
+              },
+          ];
 }
 
 function ports(file: unknown): Contradiction[] {
@@ -385,11 +406,15 @@ function engine(file: unknown): Contradiction[] {
     if (valueAt(file, ["registry", "engine"]) !== "distribution") {
         return [];
     }
-    return (["objects", "database", "cache", "jobLogs"] as const)
-        .filter((part) => ["volume", "external"].includes(valueAt(file, ["storage", part, "kind"]) as string))
-        .map((part) => ({
+    const kinds: readonly (readonly [part: string, kinds: readonly string[]])[] = [
+        ["objects", ["volume"]],
+        ...["database", "cache", "jobLogs"].map((part) => [part, ["volume", "external", "machine", "aws"]] as const),
+    ];
+    return kinds
+        .filter(([part, refused]) => refused.includes(valueAt(file, ["storage", part, "kind"]) as string))
+        .map(([part]) => ({
             path: ["storage", part, "kind"],
-            message: "is for engine harbor; expected node with engine distribution",
+            message: `is for engine harbor; expected node${part === "objects" ? ", external or aws" : ""} with engine distribution`,
         }));
 }
 

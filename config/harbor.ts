@@ -62,15 +62,18 @@ const trivy = object(
     "{enabled: true, skipUpdate: true, offlineScan: true}",
 );
 
+/** How many connections to the database a component may open by default where there are several nodes. */
+export const sharedOpenConnections = 80;
+
 const database = object(
     {
         maxIdleConnections: integer(1, 10_000, "connections", 100)
             .default(100)
             .describe("How many connections are kept open without work, per component."),
         maxOpenConnections: integer(1, 100_000, "connections", 900)
-            .default(900)
+            .optional()
             .describe(
-                "How many connections there may be, per component. All nodes together must stay below what the database allows.",
+                "How many connections there may be, per component. All nodes together must stay below what the database allows. Default: 900; 80 with several nodes.",
             ),
         connectionMinutes: integer(0, 10_000, "minutes", 5)
             .default(5)
@@ -89,9 +92,9 @@ const jobs = object(
         loggers: z
             .array(choice(["STD_OUTPUT", "FILE", "DB"]), "expected a list of: STD_OUTPUT, FILE, DB")
             .min(1, "expected at least one of: STD_OUTPUT, FILE, DB")
-            .default(["STD_OUTPUT", "FILE"])
+            .optional()
             .describe(
-                "Where the logs of jobs go. With DB they are in the database and can be read through every node.",
+                "Where the logs of jobs go. With DB they are in the database and can be read through every node. Default: STD_OUTPUT and FILE; with several nodes STD_OUTPUT and DB.",
             ),
         keepLogDays: integer(1, 3650, "days", 14).default(14).describe("How long they are kept."),
     },

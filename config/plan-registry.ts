@@ -1,4 +1,4 @@
-import type { HarborConfig } from "./harbor";
+import { sharedOpenConnections, type HarborConfig } from "./harbor";
 import type { DistributionPlan, HarborPlan, NamedVolume, RegistryPlan } from "./plan";
 import { scheduleTimes } from "./schedule";
 import type { DistributionConfig, StackConfig } from "./schema";
@@ -16,11 +16,15 @@ interface Surroundings {
 export function planRegistry(config: StackConfig, surroundings: Surroundings): RegistryPlan {
     const { registry } = config;
     return registry.engine === "distribution"
-        ? planDistribution(registry, surroundings)
+        ? planDistribution(config, registry, surroundings)
         : planHarbor(config, registry, surroundings);
 }
 
-function planDistribution(registry: DistributionConfig, { image }: Surroundings): DistributionPlan {
+function planDistribution(
+    { topology }: StackConfig,
+    registry: DistributionConfig,
+    { image }: Surroundings,
+): DistributionPlan {
     const [administrator, ...otherUsers] = registry.users;
     if (administrator === undefined) {
         throw new Error("a registry without a user; the schema refuses such stack files");
@@ -32,12 +36,14 @@ function planDistribution(registry: DistributionConfig, { image }: Surroundings)
         users: [administrator, ...otherUsers],
         logLevel: registry.logLevel,
         garbageCollection: { ...collection, times: scheduleTimes(schedule) },
+        isShared: topology.kind === "shared",
     };
 }
 
 function planHarbor(config: StackConfig, registry: HarborConfig, { stack, registryUrl }: Surroundings): HarborPlan {
     const { objects, database, cache, jobLogs } = config.storage;
     const { garbageCollection, scan, auditLog, trivy } = registry;
+    const isShared = config.topology.kind === "shared";
     // Some drivers take no `_`, which stacks may have in their names.
     const volume = (
         part: string,
@@ -53,6 +59,8 @@ function planHarbor(config: StackConfig, registry: HarborConfig, { stack, regist
         publicName: config.publicName,
         publicUrl: registryUrl,
         config: registry,
+        jobLoggers: registry.jobs.loggers ?? ["STD_OUTPUT", isShared ? "DB" : "FILE"],
+        maxOpenConnections: registry.database.maxOpenConnections ?? (isShared ? sharedOpenConnections : 900),
         storage: {
             objects: objects.kind === "volume" ? volume("registry", objects) : objects,
             database: database.kind === "volume" ? volume("database", database) : database,

@@ -25,6 +25,7 @@ export interface Plan {
     /** What every machine of kind existing or openstack gets. */
     readonly baseline: BaselineConfig;
     readonly certificate: CertificatePlan;
+    readonly storage: StorageConfig;
     readonly registry: RegistryPlan;
     readonly nodes: readonly NodePlan[];
     readonly loadBalancer: LoadBalancerPlan;
@@ -178,6 +179,8 @@ export interface DistributionPlan {
     readonly users: readonly [UserConfig, ...UserConfig[]];
     readonly logLevel: string;
     readonly garbageCollection: GarbageCollectionPlan;
+    /** Whether there are several nodes. */
+    readonly isShared: boolean;
 }
 
 export interface GarbageCollectionPlan extends Omit<GarbageCollectionConfig, "schedule"> {
@@ -191,6 +194,10 @@ export interface HarborPlan {
     /** The URL that clients use; tokens name it. */
     readonly publicUrl: string;
     readonly config: HarborConfig;
+    /** Where the logs of jobs go: STD_OUTPUT, FILE, DB. */
+    readonly jobLoggers: readonly string[];
+    /** How many connections to the database each component may open. */
+    readonly maxOpenConnections: number;
     readonly storage: HarborStorage;
     /** When Harbor does what by itself, as five fields of cron; absent where it does not. */
     readonly schedules: {
@@ -364,6 +371,7 @@ export function makePlan(stack: string, config: StackConfig): Plan {
             ...config.certificate,
             names: [...new Set([config.publicName, ...config.additionalNames])],
         },
+        storage,
         registry: planRegistry(config, { stack, registryUrl, image: image.registry }),
         nodes,
         loadBalancer: balancer,

@@ -28,6 +28,12 @@ export interface ComposeStackArgs {
     readonly secretFiles: Readonly<Record<`${"root" | "service"}/${string}`, pulumi.Input<string>>>;
     /** The folder with the project's data, and whether it goes when the stack goes. */
     readonly data?: { readonly directory: string; readonly deleteData: boolean };
+    /**
+     * What must be done right before a release is switched to.
+     *
+     * @param change a text that is another one with each release
+     */
+    readonly beforeRelease?: (change: pulumi.Output<string>) => readonly pulumi.Resource[];
     /** Whether the services' own checks in Docker count, or the `health` hook alone. Default: services. */
     readonly health?: "services" | "hook";
 }
@@ -45,6 +51,8 @@ const script = (file: string) => join(__dirname, "scripts", file);
 export class ComposeStack extends pulumi.ComponentResource {
     /** Done when the project is healthy. */
     readonly released: pulumi.CustomResource;
+    /** A text that is another one with each release. */
+    readonly change: pulumi.Output<string>;
 
     constructor(name: string, args: ComposeStackArgs, options?: pulumi.ComponentResourceOptions) {
         super("harborage:index:ComposeStack", name, {}, options);
@@ -85,6 +93,9 @@ export class ComposeStack extends pulumi.ComponentResource {
             { parent: this, dependsOn: projectPlace },
         );
         const secrets = pulumi.secret(pulumi.output(args.secretFiles).apply((contents) => archive(contents)));
+        this.change = pulumi
+            .all([id, hash, secrets])
+            .apply((parts) => createHash("sha256").update(parts.join("\0")).digest("hex"));
         this.released = runScript(
             `${name}-release`,
             host,
@@ -94,7 +105,7 @@ export class ComposeStack extends pulumi.ComponentResource {
                 data: secrets,
                 triggers,
             },
-            { parent: this, dependsOn: files },
+            { parent: this, dependsOn: [files, ...(args.beforeRelease?.(this.change) ?? [])] },
         );
         this.registerOutputs({ project });
     }

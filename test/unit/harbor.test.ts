@@ -7,7 +7,15 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { describe, it } from "mocha";
 import { parse } from "yaml";
-import { namedVolumes, placeholder, renderHarborYml, renderOverride } from "../../components/registry/harbor/render";
+import {
+    namedVolumes,
+    placeholder,
+    renderHarborYml,
+    renderOverride,
+    settle,
+    type SettledPlan,
+} from "../../components/registry/harbor/render";
+import { cachePlace, databasePlace, objectPlace } from "../../components/storage/places";
 import { makePlan, type HarborPlan, type Plan } from "../../config/plan";
 import { parseStackFile, type StackFile } from "../../config/stack-file";
 import type { Settings } from "../support/launcher";
@@ -39,6 +47,16 @@ function planOf(draft: File): Plan & { readonly registry: HarborPlan } {
     return { ...plan, registry: plan.registry };
 }
 
+/** A plan with the places that the stack file gives. */
+function settledOf({ registry }: { registry: HarborPlan }): SettledPlan {
+    const { objects, database, cache } = registry.storage;
+    return settle(registry, {
+        objects: objects.kind === "external" ? objectPlace(objects) : undefined,
+        database: database.kind === "external" ? databasePlace(database) : undefined,
+        cache: cache.kind === "external" ? cachePlace(cache) : undefined,
+    });
+}
+
 function nodeOf({ nodes: [node] }: Plan) {
     assert.ok(node);
     return node;
@@ -47,7 +65,7 @@ function nodeOf({ nodes: [node] }: Plan) {
 /** harbor.yml of a stack file, parsed. */
 function harborYml(draft: File): Record<string, unknown> {
     const plan = planOf(draft);
-    return parse(renderHarborYml(plan.registry, nodeOf(plan))) as Record<string, unknown>;
+    return parse(renderHarborYml(settledOf(plan), nodeOf(plan))) as Record<string, unknown>;
 }
 
 interface Service {
@@ -64,7 +82,7 @@ function override(draft: File) {
     const plan = planOf(draft);
     const node = nodeOf(plan);
     const backup = { labels: { "harborage.stack": "test" } };
-    const text = renderOverride({ stack: "test", plan: plan.registry, node, address: "10.0.0.7", backup });
+    const text = renderOverride({ stack: "test", plan: settledOf(plan), node, address: "10.0.0.7", backup });
     const parsed = parse(text, { customTags: [{ tag: "!override", collection: "seq" }] }) as {
         services: Record<string, Service>;
         volumes?: Record<string, unknown>;
@@ -83,7 +101,7 @@ describe("harbor.yml", () => {
 
     it("has its folders as single plain lines: prepare finds one of them by grep", () => {
         const plan = planOf({});
-        const text = renderHarborYml(plan.registry, nodeOf(plan));
+        const text = renderHarborYml(settledOf(plan), nodeOf(plan));
         assert.match(text, /^data_volume: HARBORAGE_DATA$/m);
         assert.match(text, /^ {4}location: HARBORAGE_DATA\/logs$/m);
     });

@@ -4,7 +4,7 @@ import * as pulumi from "@pulumi/pulumi";
 import * as random from "@pulumi/random";
 import type { NodePlan, DistributionPlan } from "../../../config/plan";
 import type { UserConfig } from "../../../config/schema";
-import { ComposeStack } from "../../compose-stack";
+import { ComposeStack, type ComposeStackArgs } from "../../compose-stack";
 import type { Machine } from "../../machines";
 import { bcrypt, renderHtpasswd } from "../htpasswd";
 import { renderCompose, renderConfig, renderGate, renderSchedule } from "./render";
@@ -64,6 +64,8 @@ export interface DistributionNodeArgs {
     /** Where the load balancer reaches it. */
     readonly address: pulumi.Output<string>;
     readonly credentials: Credentials;
+    /** What must be done right before a release of it is switched to. */
+    readonly beforeRelease?: ComposeStackArgs["beforeRelease"];
 }
 
 const text = (file: string) => readFileSync(join(__dirname, file), "utf8");
@@ -114,6 +116,7 @@ export class DistributionNode extends pulumi.ComponentResource {
                     "service/http-secret": credentials.httpSecret.apply((secret) => `${secret}\n`),
                 },
                 data: { directory: node.dataDirectory, deleteData: node.deleteData },
+                ...(args.beforeRelease && { beforeRelease: args.beforeRelease }),
             },
             { parent: this },
         );

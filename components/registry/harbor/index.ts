@@ -3,22 +3,26 @@ import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import type { BackupPlan } from "../../../config/backup";
 import type { HarborPlan, NodePlan } from "../../../config/plan";
-import { ComposeStack, hook } from "../../compose-stack";
+import { ComposeStack, hook, type ComposeStackArgs, type PlainFile } from "../../compose-stack";
 import { quote, type Machine } from "../../machines";
-import { backupParts, backupSecretFiles } from "./backup";
+import type { Storage } from "../../storage";
+import { backupParts, backupSecretFiles, type BackupArgs } from "./backup";
 import {
     namedVolumes,
     placeholder,
     renderHarborYml,
     renderOverride,
+    settle,
     statePlaces,
     trustFile,
     type HarborYmlSecret,
+    type SettledPlan,
 } from "./render";
 import type { HarborSecrets } from "./secrets";
 
 export { HarborSecrets } from "./secrets";
 export { HarborSettings } from "./settings";
+export { quiesceOthers } from "./quiesce";
 
 export interface HarborNodeArgs {
     readonly stack: string;
@@ -28,7 +32,10 @@ export interface HarborNodeArgs {
     /** Where the load balancer reaches it. */
     readonly address: pulumi.Output<string>;
     readonly secrets: HarborSecrets;
+    readonly storage: Storage;
     readonly backup: BackupPlan;
+    /** What must be done right before a release of it is switched to. */
+    readonly beforeRelease?: ComposeStackArgs["beforeRelease"];
     /** A secret of the stack file, by name. */
     readonly secret: (name: string) => pulumi.Output<string>;
 }
@@ -54,6 +61,34 @@ function backupSecrets(
     };
 }
 
+function backupOf({ config, storage }: SettledPlan, { stack, node, backup }: HarborNodeArgs): BackupArgs {
+    const { database, cache } = storage;
+    return {
+        version: config.version,
+        stack,
+        node: node.name,
+        nodes: node.rank,
+        backup,
+        dataDirectory: node.dataDirectory,
+        database: database.kind === "external" ? database : { kind: "bundled" },
+        redis: cache.kind === "external" ? "external" : "bundled",
+        state: statePlaces(storage),
+    };
+}
+
+/** The CAs of what Harbor keeps its state in. */
+function renderTrust({ storage }: SettledPlan): Record<string, PlainFile> {
+    const parts = Object.keys(trustFile) as (keyof typeof trustFile)[];
+    return Object.fromEntries(
+        parts.flatMap((part) => {
+            const place = storage[part];
+            return place.kind === "external" && place.caCertificate !== undefined
+                ? [[trustFile[part], { content: place.caCertificate }] as const]
+                : [];
+        }),
+    );
+}
+
 /** A node that runs Harbor. */
 export class HarborNode extends pulumi.ComponentResource {
     /** Done when the node is healthy. */
@@ -62,7 +97,7 @@ export class HarborNode extends pulumi.ComponentResource {
     constructor(name: string, args: HarborNodeArgs, options?: pulumi.ComponentResourceOptions) {
         super("harborage:index:HarborNode", name, {}, options);
         const { stack, plan, node, machine, secrets, secret } = args;
-        const { config, storage } = plan;
+        const { config } = plan;
         const variables = {
             VERSION: config.version,
             INSTALLER_SHA256: config.installer.sha256,
@@ -70,7 +105,7 @@ export class HarborNode extends pulumi.ComponentResource {
             TRIVY: String(config.trivy.enabled),
             PORT: String(node.port),
             SECONDS_TO_HEALTH: String(config.healthMinutes * 60),
-            DATABASE: storage.database.kind === "external" ? "external" : "bundled",
+            DATABASE: args.storage.database === undefined ? "bundled" : "external",
             STACK: stack,
         };
         const volumes = namedVolumes(plan).map(({ name: volume, owner, driver, options }) =>
@@ -81,43 +116,39 @@ export class HarborNode extends pulumi.ComponentResource {
                 .map(quote)
                 .join(" "),
         );
-        const { cache, database } = storage;
-        const backup = backupParts({
-            version: config.version,
-            stack,
-            node: node.name,
-            nodes: node.rank,
-            backup: args.backup,
-            dataDirectory: node.dataDirectory,
-            database: database.kind === "external" ? database : { kind: "bundled" },
-            redis: cache.kind === "external" ? "external" : "bundled",
-            state: statePlaces(plan),
-        });
-        const parts = Object.keys(trustFile) as (keyof typeof trustFile)[];
-        const certificates = parts.flatMap((part) => {
-            const place = storage[part];
-            return place.kind === "external" && place.caCertificate !== undefined
-                ? [[trustFile[part], { content: place.caCertificate }] as const]
-                : [];
-        });
+        const { objects, database, cache } = args.storage;
+        const settled = pulumi
+            .all([objects?.place, database?.place, cache?.place])
+            .apply(([objectPlace, databasePlace, cachePlace]) =>
+                settle(plan, { objects: objectPlace, database: databasePlace, cache: cachePlace }),
+            );
         const compose = new ComposeStack(
             name,
             {
                 machine,
                 project: node.project,
-                plainFiles: args.address.apply((address) => ({
-                    "harbor.yml.in": { content: renderHarborYml(plan, node) },
-                    "docker-compose.override.yml": {
-                        content: renderOverride({ stack, plan, node, address, backup: backup.service }),
-                    },
-                    "registry/start.sh": { content: readFileSync(script("start.sh"), "utf8"), mode: "0755" },
-                    ...Object.fromEntries(certificates),
-                    ...backup.plainFiles,
-                    "hooks/generate.sh": hook(script("hooks/generate.sh"), variables, volumes),
-                    "hooks/health.sh": hook(script("hooks/health.sh"), { ...variables, ADDRESS: address }),
-                })),
+                plainFiles: pulumi.all([args.address, settled]).apply(([address, settledPlan]) => {
+                    const backup = backupParts(backupOf(settledPlan, args));
+                    return {
+                        "harbor.yml.in": { content: renderHarborYml(settledPlan, node) },
+                        "docker-compose.override.yml": {
+                            content: renderOverride({
+                                stack,
+                                plan: settledPlan,
+                                node,
+                                address,
+                                backup: backup.service,
+                            }),
+                        },
+                        "registry/start.sh": { content: readFileSync(script("start.sh"), "utf8"), mode: "0755" },
+                        ...renderTrust(settledPlan),
+                        ...backup.plainFiles,
+                        "hooks/generate.sh": hook(script("hooks/generate.sh"), variables, volumes),
+                        "hooks/health.sh": hook(script("hooks/health.sh"), { ...variables, ADDRESS: address }),
+                    };
+                }),
                 secretFiles: {
-                    "root/harbor-yml": this.harborYmlSecrets(plan, secrets, secret),
+                    "root/harbor-yml": this.harborYmlSecrets(args),
                     "root/secretkey": secrets.secretKey,
                     "root/private_key.pem": secrets.tokenKey,
                     "root/root.crt": secrets.tokenCertificate,
@@ -147,6 +178,7 @@ export class HarborNode extends pulumi.ComponentResource {
                 data: { directory: node.dataDirectory, deleteData: node.deleteData },
                 // Docker calls jobservice unhealthy when it starts faster than core, and comes back by itself.
                 health: "hook",
+                ...(args.beforeRelease && { beforeRelease: args.beforeRelease }),
             },
             { parent: this },
         );
@@ -155,24 +187,20 @@ export class HarborNode extends pulumi.ComponentResource {
     }
 
     /** A line for each placeholder of harbor.yml: its name and the value as YAML. */
-    private harborYmlSecrets(
-        { config, storage }: HarborPlan,
-        secrets: HarborSecrets,
-        secret: (name: string) => pulumi.Output<string>,
-    ): pulumi.Output<string> {
+    private harborYmlSecrets({ plan: { config }, secrets, storage, secret }: HarborNodeArgs): pulumi.Output<string> {
         const { objects, cache } = storage;
         const exporter = config.trace?.exporter;
         const given = (secretName: string | undefined) => (secretName === undefined ? undefined : secret(secretName));
         // Written into the registry's configuration without quotes; these are kept.
-        const quoted = (secretName: string | undefined) => given(secretName)?.apply((text) => JSON.stringify(text));
+        const quoted = (value: pulumi.Output<string> | undefined) => value?.apply((text) => JSON.stringify(text));
         const values: Readonly<Record<HarborYmlSecret, pulumi.Output<string> | undefined>> = {
             admin: secrets.initialPassword,
             database: secrets.databasePassword,
-            redis: cache.kind === "external" ? given(cache.password) : undefined,
+            redis: cache?.password,
             github_token: given(config.trivy.githubToken),
             jaeger: exporter?.kind === "jaeger" ? given(exporter.password) : undefined,
-            s3_access_key: objects.kind === "external" ? quoted(objects.accessKey) : undefined,
-            s3_secret_key: objects.kind === "external" ? quoted(objects.secretKey) : undefined,
+            s3_access_key: quoted(objects?.accessKey),
+            s3_secret_key: quoted(objects?.secretKey),
         };
         return pulumi.secret(
             pulumi.output(values).apply((all) =>

@@ -1,6 +1,7 @@
 import { Document, stringify } from "yaml";
 import type { HarborPlan, NamedVolume, NodePlan } from "../../../config/plan";
 import { composePath } from "../../compose-stack/render-files";
+import type { CachePlace, DatabasePlace, ObjectPlace } from "../../storage/places";
 
 /**
  * What Harbor is given: harbor.yml for its own `prepare`, and a compose file that is laid over the one that `prepare`
@@ -17,6 +18,56 @@ export const placeholder = {
 /** The secrets of harbor.yml. */
 export type HarborYmlSecret =
     "admin" | "database" | "redis" | "s3_access_key" | "s3_secret_key" | "github_token" | "jaeger";
+
+/** Where Harbor keeps its state, given and made places alike. */
+export interface HarborPlaces {
+    readonly objects: Local<"objects"> | ({ readonly kind: "external" } & ObjectPlace);
+    readonly database: Local<"database"> | ({ readonly kind: "external" } & DatabasePlace);
+    readonly cache: Local<"cache"> | ({ readonly kind: "external" } & CachePlace);
+    readonly jobLogs: HarborPlan["storage"]["jobLogs"];
+}
+
+/** On the node or on a volume of it. */
+type Local<Part extends keyof HarborPlan["storage"]> = Extract<
+    HarborPlan["storage"][Part],
+    { kind: "node" | "volume" }
+>;
+
+/** A plan with the places that its storage came to. */
+export type SettledPlan = Omit<HarborPlan, "storage"> & { readonly storage: HarborPlaces };
+
+export interface ExternalPlaces {
+    readonly objects?: ObjectPlace | undefined;
+    readonly database?: DatabasePlace | undefined;
+    readonly cache?: CachePlace | undefined;
+}
+
+/**
+ * @param external the places of what is neither on the node nor on a volume of it
+ * @throws Error where one of these is missing
+ */
+export function settle(plan: HarborPlan, external: ExternalPlaces): SettledPlan {
+    const { objects, database, cache, jobLogs } = plan.storage;
+    const place = <T>(part: keyof ExternalPlaces, value: T | undefined) => {
+        if (value === undefined) {
+            throw new Error(`no place of storage.${part}`);
+        }
+        return { kind: "external" as const, ...value };
+    };
+    return {
+        ...plan,
+        storage: {
+            objects: isLocal(objects) ? objects : place("objects", external.objects),
+            database: isLocal(database) ? database : place("database", external.database),
+            cache: isLocal(cache) ? cache : place("cache", external.cache),
+            jobLogs,
+        },
+    };
+}
+
+function isLocal<T extends { readonly kind: string }>(part: T): part is Extract<T, { kind: "node" | "volume" }> {
+    return part.kind === "node" || part.kind === "volume";
+}
 
 /** The CAs that connections to Harbor's storage are verified with, by their names in a release. */
 export const trustFile = {
@@ -39,7 +90,7 @@ function format(version: string): string {
 /** Harbor writes the values of a storage driver into YAML as they are: a string needs quotes that it keeps. */
 const quoted = (value: string) => JSON.stringify(value);
 
-function storageService({ storage }: HarborPlan): object {
+function storageService({ storage }: SettledPlan): object {
     const { objects } = storage;
     if (objects.kind !== "external") {
         // Never 1: `prepare` takes it for true.
@@ -51,12 +102,12 @@ function storageService({ storage }: HarborPlan): object {
         s3: {
             region: quoted(region),
             bucket: quoted(bucket),
-            ...(objects.accessKey === undefined
-                ? {}
-                : {
+            ...(objects.hasKey
+                ? {
                       accesskey: placeholder.secret("s3_access_key"),
                       secretkey: placeholder.secret("s3_secret_key"),
-                  }),
+                  }
+                : {}),
             ...(endpoint === undefined ? {} : { regionendpoint: quoted(endpoint) }),
             ...(encrypt ? { encrypt: true } : {}),
             secure: endpoint?.startsWith("http:") !== true,
@@ -68,10 +119,10 @@ function storageService({ storage }: HarborPlan): object {
     };
 }
 
-function databaseSettings({ storage, config }: HarborPlan): object {
-    const { maxIdleConnections, maxOpenConnections, connectionMinutes, idleMinutes } = config.database;
+function databaseSettings({ storage, config, maxOpenConnections }: SettledPlan): object {
+    const { maxIdleConnections, connectionMinutes, idleMinutes } = config.database;
     const pool = {
-        max_idle_conns: maxIdleConnections,
+        max_idle_conns: Math.min(maxIdleConnections, maxOpenConnections),
         max_open_conns: maxOpenConnections,
         conn_max_lifetime: `${String(connectionMinutes)}m`,
         conn_max_idle_time: `${String(idleMinutes)}m`,
@@ -88,7 +139,7 @@ function databaseSettings({ storage, config }: HarborPlan): object {
     };
 }
 
-function redisSettings({ storage: { cache } }: HarborPlan): object {
+function redisSettings({ storage: { cache } }: SettledPlan): object {
     if (cache.kind !== "external") {
         return {};
     }
@@ -96,7 +147,7 @@ function redisSettings({ storage: { cache } }: HarborPlan): object {
     return {
         external_redis: {
             host: cache.host,
-            password: cache.password === undefined ? "" : placeholder.secret("redis"),
+            password: cache.hasPassword ? placeholder.secret("redis") : "",
             ...(cache.username === undefined ? {} : { username: cache.username }),
             ...(cache.sentinelMaster === undefined ? {} : { sentinel_master_set: cache.sentinelMaster }),
             tlsOptions: {
@@ -170,7 +221,7 @@ function traceSettings({ trace }: HarborPlan["config"]): object {
 }
 
 /** What Harbor's `prepare` reads, with placeholders where only the machine or a secret has the value. */
-export function renderHarborYml(plan: HarborPlan, node: NodePlan): string {
+export function renderHarborYml(plan: SettledPlan, node: NodePlan): string {
     const { config } = plan;
     const { proxy, log } = config;
     return stringify(
@@ -187,7 +238,7 @@ export function renderHarborYml(plan: HarborPlan, node: NodePlan): string {
             jobservice: {
                 max_job_workers: config.jobs.workers,
                 max_job_duration_hours: config.jobs.maxHours,
-                job_loggers: config.jobs.loggers,
+                job_loggers: plan.jobLoggers,
                 logger_sweeper_duration: config.jobs.keepLogDays,
             },
             notification: {
@@ -251,7 +302,7 @@ const ownNames = [
 
 export interface OverrideArgs {
     readonly stack: string;
-    readonly plan: HarborPlan;
+    readonly plan: SettledPlan;
     readonly node: NodePlan;
     /** The address of the machine that the load balancer reaches the node at. */
     readonly address: string;
@@ -365,7 +416,9 @@ export function renderOverride({ stack, plan, node, address, backup }: OverrideA
 const owners = { harbor: "10000:10000", database: "999:999" } as const;
 
 /** The named volumes that Harbor's state is on, each with the user that writes there. */
-export function namedVolumes({ storage }: HarborPlan): (NamedVolume & { readonly owner: string })[] {
+export function namedVolumes({
+    storage,
+}: Pick<SettledPlan | HarborPlan, "storage">): (NamedVolume & { readonly owner: string })[] {
     const { objects, database, jobLogs } = storage;
     return [
         ...(objects.kind === "volume" ? [{ ...objects, owner: owners.harbor }] : []),
@@ -375,7 +428,7 @@ export function namedVolumes({ storage }: HarborPlan): (NamedVolume & { readonly
 }
 
 /** Where images and the database are, in one line that is another one when they are somewhere else. */
-export function statePlaces({ storage: { objects, database } }: HarborPlan): string {
+export function statePlaces({ objects, database }: HarborPlaces): string {
     const images =
         objects.kind === "external"
             ? `${objects.endpoint ?? "s3"}/${objects.bucket}${objects.rootDirectory}`

@@ -2,10 +2,12 @@ import * as pulumi from "@pulumi/pulumi";
 import * as random from "@pulumi/random";
 import * as tls from "@pulumi/tls";
 import type { HarborPlan } from "../../../config/plan";
+import type { Storage } from "../../storage";
 import { bcrypt, renderHtpasswd } from "../htpasswd";
 
 export interface HarborSecretsArgs {
     readonly plan: HarborPlan;
+    readonly storage: Storage;
     /** A secret of the stack file, by name. */
     readonly secret: (name: string) => pulumi.Output<string>;
 }
@@ -52,9 +54,9 @@ export class HarborSecrets extends pulumi.ComponentResource {
     /** The files for TLS between components, by name; empty without it. */
     readonly internalTls: Readonly<Record<string, pulumi.Output<string>>>;
 
-    constructor(name: string, { plan, secret }: HarborSecretsArgs, options?: pulumi.ComponentResourceOptions) {
+    constructor(name: string, { plan, storage, secret }: HarborSecretsArgs, options?: pulumi.ComponentResourceOptions) {
         super("harborage:index:HarborSecrets", name, {}, options);
-        const { config, storage } = plan;
+        const { config } = plan;
         const generated = (what: string, length: number, args: Partial<random.RandomPasswordArgs> = {}) =>
             new random.RandomPassword(`${name}-${what}`, { length, special: false, ...args }, { parent: this }).result;
         const given = (secretName: string | undefined, otherwise: () => pulumi.Output<string>) =>
@@ -65,10 +67,7 @@ export class HarborSecrets extends pulumi.ComponentResource {
         this.initialPassword = generated("initial-password", 32, mixed);
         this.adminPassword = given(config.adminPassword, () => generated("admin-password", 32, mixed));
         this.secretKey = given(config.secrets.secretKey, () => generated("secret-key", 16));
-        this.databasePassword =
-            storage.database.kind === "external"
-                ? secret(storage.database.password)
-                : generated("database-password", 32);
+        this.databasePassword = storage.database?.password ?? generated("database-password", 32);
         this.coreSecret = generated("core-secret", 16);
         this.jobserviceSecret = generated("jobservice-secret", 16);
         this.csrfKey = generated("csrf-key", 32);
