@@ -50,8 +50,8 @@ function imagesInUse(plan: Plan): [machine: string, image: string][] {
 }
 
 /** Where a machine is, as the stack file says it. */
-function assertPlace({ name, place, directory }: MachinePlan, plan: Plan, config: StackConfig) {
-    const given = config.machines[name];
+function assertPlace({ name, entry, place, directory }: MachinePlan, plan: Plan, config: StackConfig) {
+    const given = config.machines[entry];
     assert.equal(place.kind, given?.kind);
     assert.ok(place.kind === "local" || directory.startsWith("/"), `${name} is not in a home folder`);
     if (place.kind === "existing") {
@@ -122,7 +122,10 @@ function distributionOf({ registry }: Plan): DistributionPlan {
 /** What must hold for every plan. */
 function assertSound(plan: Plan, config: StackConfig) {
     const machines = new Map(plan.machines.map((machine) => [machine.name, machine]));
-    assert.deepEqual([...machines.keys()], Object.keys(config.machines));
+    assert.deepEqual(
+        [...machines.keys()],
+        writeOutMachines(config.machines).map(({ name }) => name),
+    );
     const services = [
         ...plan.nodes.map(({ machine, project, port }) => ({
             machine,
@@ -149,9 +152,12 @@ function assertSound(plan: Plan, config: StackConfig) {
         assert.match(project, /^[a-z0-9][a-z0-9_-]*$/);
         assert.ok(project.includes(plan.stack));
     }
-    const projects = services.map(({ project }) => project);
+    const projects = services.map(({ machine, project }) => `${machine} ${project}`);
     assert.equal(new Set(projects).size, projects.length);
-    assert.deepEqual(plan.machines.flatMap((machine) => machine.projects).sort(), projects.sort());
+    const declared = plan.machines.flatMap((machine) =>
+        machine.projects.map((project) => `${machine.name} ${project}`),
+    );
+    assert.deepEqual(declared.sort(), projects.sort());
     for (const machine of plan.machines) {
         const ports = machine.ports.map(({ port }) => port);
         assert.equal(new Set(ports).size, ports.length, `a port twice on ${machine.name}: ${ports.join(" ")}`);
@@ -159,7 +165,7 @@ function assertSound(plan: Plan, config: StackConfig) {
         assert.deepEqual(machine.requirements, requirementsOf(config, machine.name));
         assert.equal(
             machine.requirements.freeDiskGiB,
-            config.machines[machine.name]?.minimumFreeDiskGiB ?? 5,
+            config.machines[machine.entry]?.minimumFreeDiskGiB ?? 5,
             "what the stack file says counts",
         );
     }

@@ -387,5 +387,46 @@ export const remoteDraft: fc.Arbitrary<Draft> = fc
         return { ...draft, settings, secrets: [...new Set(namesOfSecrets(settings))] };
     });
 
+/** Stack files with several nodes, each on a machine of its own: VMs from one number, or machines that exist. */
+export const sharedDraft: fc.Arbitrary<Draft> = fc
+    .record({
+        draft: rest,
+        names: fc.uniqueArray(machineName, { minLength: 4, maxLength: 4 }),
+        number: fc.integer({ min: 2, max: 6 }),
+        generation: fc.integer({ min: 2, max: 9 }),
+        isCloud: fc.record({ nodes: fc.boolean(), balancer: fc.boolean() }),
+        vms: three(vm),
+        existing: three(existingMachine),
+        cloud,
+        range,
+        network: network.own,
+        external: cloudName,
+    })
+    .map((parts): Draft => {
+        const { draft, number, isCloud, vms, existing } = parts;
+        const [lb = "", ...others] = parts.names;
+        const nodes = isCloud.nodes ? others.slice(0, 1) : others.slice(0, Math.min(number, 3));
+        const names = nodes.map((node) => (isCloud.nodes ? `${node}-${String(number)}` : node));
+        const nodeMachines = nodes.map((node, index) => [
+            node,
+            isCloud.nodes
+                ? { ...vms[0], count: number, generations: { [names[0] ?? ""]: parts.generation } }
+                : existing[index],
+        ]);
+        const balancer = isCloud.balancer ? { ...vms[1], floatingIp: true } : { ...existing[2] };
+        const openstack = {
+            ...parts.cloud,
+            network: { ...parts.network, cidr: parts.range.cidr, externalNetwork: parts.external },
+        };
+        const settings = {
+            ...draft.settings,
+            machines: Object.fromEntries([[lb, balancer], ...nodeMachines]) as unknown,
+            topology: { kind: "shared", nodes, loadBalancer: lb },
+            storage: { objects: { kind: "external", bucket: "registry", region: "eu-central-1" } },
+            ...(isCloud.nodes || isCloud.balancer ? { openstack } : {}),
+        };
+        return { ...draft, settings, secrets: [...new Set(namesOfSecrets(settings))] };
+    });
+
 /** Stack files that the schema must accept. */
-export const validDraft: fc.Arbitrary<Draft> = fc.oneof(localDraft, remoteDraft);
+export const validDraft: fc.Arbitrary<Draft> = fc.oneof(localDraft, remoteDraft, sharedDraft);
