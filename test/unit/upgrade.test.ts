@@ -19,6 +19,7 @@ import { describe, it } from "mocha";
 import { backupParts } from "../../components/registry/harbor/backup";
 import { backup, planBackup } from "../../config/backup";
 import { scheduleTimes } from "../../config/schedule";
+import { scriptText } from "../../components/machines/script-text";
 import { withFolder } from "./support/machine";
 
 const upgradeBackup = "20270101T101500Z-v2.14.4-upgrade-to-2.15.2";
@@ -37,6 +38,7 @@ case $call in
     *'ps --services --status running'*) cat $here/running ;;
     *' backup now before-restore') echo 20270101T110000Z-v2.14.4-before-restore ;;
     *' backup now '*) echo ${upgradeBackup} ;;
+    *' backup others') cat $here/others 2>/dev/null ;;
     *' backup schema') cat $here/schema 2>/dev/null ;;
     *' backup list') ls $here/machine/data/backups ;;
     *'config --images') echo goharbor/harbor-core ;;
@@ -73,7 +75,13 @@ class HarborMachine {
         chmodSync(join(folder, "bin/docker"), 0o755);
     }
 
-    release(version: string, id = version, database: "bundled" | "external" = "bundled", state = "node"): string {
+    release(
+        version: string,
+        id = version,
+        database: "bundled" | "external" = "bundled",
+        state = "node",
+        nodes: "only" | "first" | "other" = "only",
+    ): string {
         const release = join(this.stack, "releases", id);
         const times = scheduleTimes("30 2 * * *");
         const { plainFiles } = backupParts({
@@ -86,7 +94,7 @@ class HarborMachine {
                 database === "bundled"
                     ? { kind: "bundled" }
                     : { kind: "external", host: "db", port: 5432, name: "harbor", user: "harbor", sslMode: "disable" },
-            nodes: "only",
+            nodes,
             redis: "bundled",
             state,
         });
@@ -305,6 +313,94 @@ describe("before a release of Harbor", () => {
     );
 });
 
+describe("a release of Harbor on one of several nodes", () => {
+    const on = (machine: HarborMachine, nodes: "first" | "other") =>
+        (["2.14.4", "2.15.2"] as const).map((version) =>
+            machine.release(version, version, "external", "node", nodes),
+        ) as [string, string];
+
+    it(
+        "begins no upgrade while Harbor on another one uses the database",
+        withMachine((machine) => {
+            const [old, now] = on(machine, "first");
+            machine.record("2.14.4");
+            writeFileSync(join(machine.folder, "others"), "10.0.0.12, 10.0.0.13\n");
+            const { status, stderr } = machine.hook("before", now, old);
+            assert.equal(status, 1);
+            assert.match(stderr, /is still used from 10\.0\.0\.12, 10\.0\.0\.13; stop Harbor there, then run up again/);
+            const calls = machine.calls();
+            assert.ok(!calls.some((call) => call.includes("backup now")), calls.join("\n"));
+            assert.equal(calls.at(-1), "2.14.4: compose start core proxy");
+            assert.ok(!machine.has("harborage-upgrade"));
+        }),
+    );
+
+    it(
+        "follows the first one without a backup of its own",
+        withMachine((machine) => {
+            const [old, now] = on(machine, "other");
+            machine.record("2.14.4");
+            const { status, stderr } = machine.hook("before", now, old);
+            assert.equal(status, 0, stderr);
+            const calls = machine.calls();
+            assert.equal(calls.length, 1);
+            assert.match(calls[0] ?? "", / down /);
+            assert.equal(machine.read("harborage-upgrade"), "from 2.14.4\nto 2.15.2\nbackup -\nplace -\nrelease -\n");
+            // What fails stays stopped: the old version cannot work with the database any more.
+            const failed = machine.hook("failed", now);
+            assert.equal(failed.status, 0);
+            assert.match(failed.stderr, /Harbor 2\.15\.2 does not become healthy on this node, which is stopped/);
+            // The first node asks whether its database was put back.
+            assert.equal(machine.hook("before", old, now).status, 0);
+        }),
+    );
+});
+
+describe("stopping Harbor before another node changes the database", () => {
+    const quiesce = (machine: HarborMachine, version: string) => {
+        const script = scriptText("components/registry/harbor/quiesce.sh");
+        const directory = join(machine.folder, "machine");
+        const words = ["apply", directory, "mark", "harborage-prod-registry", version];
+        writeFileSync(join(directory, "incarnation"), "mark\n");
+        writeFileSync(join(machine.folder, "quiesce.sh"), script);
+        return machine.bash(join(machine.folder, "quiesce.sh"), words, {});
+    };
+    const current = (machine: HarborMachine) => {
+        const release = machine.release("2.14.4", "2.14.4", "external", "node", "other");
+        symlinkSync("releases/2.14.4", join(machine.stack, "current"));
+        return release;
+    };
+
+    it(
+        "does nothing where none runs yet",
+        withMachine((machine) => {
+            const { status, stderr } = quiesce(machine, "2.15.2");
+            assert.equal(status, 0, stderr);
+            assert.deepEqual(machine.calls(), []);
+        }),
+    );
+
+    it(
+        "stops an older one, and starts it again when the version is put back",
+        withMachine((machine) => {
+            current(machine);
+            assert.equal(quiesce(machine, "2.15.2").status, 0);
+            assert.deepEqual(machine.calls(), ["current: compose stop --timeout 60"]);
+            assert.equal(quiesce(machine, "2.14.4").status, 0);
+            assert.deepEqual(machine.calls(), ["current: compose start"]);
+        }),
+    );
+
+    it(
+        "leaves a newer one alone: an older version is refused",
+        withMachine((machine) => {
+            current(machine);
+            assert.equal(quiesce(machine, "2.14.3").status, 0);
+            assert.deepEqual(machine.calls(), []);
+        }),
+    );
+});
+
 describe("a release of Harbor that fails", () => {
     it(
         "gives way to the one before, unless it is an upgrade",
@@ -399,6 +495,17 @@ describe("restore.sh", () => {
             withMachine(test)();
         });
     }
+
+    withRoot("leaves a database alone that Harbor on another node uses", (machine) => {
+        const old = machine.release("2.14.4", "2.14.4", "external", "node", "first");
+        prepare(machine);
+        current(machine, "2.14.4");
+        writeFileSync(join(machine.folder, "others"), "10.0.0.12\n");
+        const { status, stderr } = machine.restore(old, name, "--yes");
+        assert.equal(status, 1);
+        assert.match(stderr, /the database is still used from 10\.0\.0\.12; it was left alone\. Stop Harbor there/);
+        assert.ok(!machine.calls().some((call) => call.includes(" restore /restore")));
+    });
 
     withRoot("refuses what it cannot restore before anything is touched", (machine) => {
         const release = machine.release("2.14.4");

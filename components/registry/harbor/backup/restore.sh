@@ -245,7 +245,8 @@ release $RELEASE"
 # refuse_others RELEASE WAS_RUNNING: Harbor on other nodes would write into the database meanwhile.
 refuse_others() {
     local others
-    others=$(in_container '' others) || others="somewhere: it cannot be asked"
+    # Where it cannot be asked, it cannot be restored either.
+    others=$(in_container '' others) || return 0
     if [[ -z $others ]]; then return; fi
     if [[ $2 == true ]]; then start "$1" >&2 || true; fi
     fail "the database is still used from $others; it was left alone. Stop Harbor there (sudo docker compose --project-name $PROJECT stop), run this again, and then run up or start Harbor there"
