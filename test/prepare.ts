@@ -8,6 +8,7 @@ import { standInImages } from "../toolchain/images/build";
 import { COMMON_PLUGINS } from "../toolchain/pins";
 import { which } from "../toolchain/processes";
 import { builtPlugin } from "../toolchain/stand-ins";
+import { prepareS3Server } from "./support/s3-server";
 import { SshMachine } from "./support/ssh-machine";
 import { machineRoot } from "./support/ssh-machine/root";
 
@@ -24,6 +25,8 @@ Promise.all([
     ensureComposePlugin(),
     // Its tests take the stand-in also where the official plugin can be had; there Go may be missing.
     which("go") === undefined ? undefined : builtPlugin("openstack"),
+    // For tests only, so a machine where everything can be downloaded may have no Go.
+    which("go") === undefined ? undefined : prepareS3Server(),
     ensureMachineRoots(),
 ]).catch((error: unknown) => {
     console.error(error instanceof Error ? error.message : error);
