@@ -17,7 +17,7 @@ const certificates = new Certificates("certificates", {
     machineNames: [balancerMachine.hostname, balancerMachine.address],
 });
 
-const storage = createStorage(plan.storage, secret);
+const storage = createStorage({ plan, machines, certificates, secret });
 
 const registry = createRegistry({ plan, machines, storage, secret });
 

@@ -12,30 +12,39 @@ export interface CertificatesArgs {
 }
 
 const hoursPerDay = 24;
+const organization = "Harborage";
 const keyAlgorithm = { algorithm: "ECDSA", ecdsaCurve: "P256" } as const;
 
+/** A server certificate with its key. */
+export interface Issued {
+    /** PEM. */
+    readonly certificate: pulumi.Output<string>;
+    /** PEM. Secret. */
+    readonly privateKey: pulumi.Output<string>;
+}
+
 /**
- * A CA of the stack's own and the server certificate that it signs. The first `up` within the renewal time before expiry
+ * A CA of the stack's own and the server certificates that it signs. The first `up` within the renewal time before expiry
  * makes a new certificate with the same key and CA; clients notice nothing.
  */
 export class Certificates extends pulumi.ComponentResource {
     /** The CA that clients must trust, PEM. */
     readonly caCertificate: pulumi.Output<string>;
-    /** The server certificate, PEM. */
-    readonly certificate: pulumi.Output<string>;
-    /** Its private key, PEM. Secret. */
-    readonly privateKey: pulumi.Output<string>;
+    /** The server certificate of the public name. */
+    readonly server: Issued;
+
+    private readonly plan: CertificatePlan;
+    private readonly caKey: tls.PrivateKey;
 
     constructor(name: string, args: CertificatesArgs, options?: pulumi.ComponentResourceOptions) {
         super("harborage:index:Certificates", name, {}, options);
         const { plan, publicName } = args;
-        const organization = "Harborage";
-
-        const caKey = new tls.PrivateKey(`${name}-ca`, keyAlgorithm, { parent: this });
+        this.plan = plan;
+        this.caKey = new tls.PrivateKey(`${name}-ca`, keyAlgorithm, { parent: this });
         const ca = new tls.SelfSignedCert(
             `${name}-ca`,
             {
-                privateKeyPem: caKey.privateKeyPem,
+                privateKeyPem: this.caKey.privateKeyPem,
                 isCaCertificate: true,
                 setSubjectKeyId: true,
                 subject: { commonName: `Harborage CA for ${publicName}`, organization },
@@ -44,37 +53,41 @@ export class Certificates extends pulumi.ComponentResource {
             },
             { parent: this },
         );
+        this.caCertificate = ca.certPem;
+        this.server = this.issue(`${name}-server`, publicName, [...plan.names, ...args.machineNames]);
+        this.registerOutputs({ caCertificate: this.caCertificate, certificate: this.server.certificate });
+    }
 
-        const names = pulumi
-            .all([...plan.names, ...args.machineNames])
-            .apply((all) => [...new Set(all.filter((each) => each !== ""))]);
-        const key = new tls.PrivateKey(`${name}-server`, keyAlgorithm, { parent: this });
+    /**
+     * A server certificate.
+     *
+     * @param hosts names and addresses; empty ones are left out
+     */
+    issue(name: string, commonName: string, hosts: readonly pulumi.Input<string>[]): Issued {
+        const names = pulumi.all([...hosts]).apply((all) => [...new Set(all.filter((each) => each !== ""))]);
+        const key = new tls.PrivateKey(name, keyAlgorithm, { parent: this });
         const request = new tls.CertRequest(
-            `${name}-server`,
+            name,
             {
                 privateKeyPem: key.privateKeyPem,
-                subject: { commonName: publicName.slice(0, 64), organization },
+                subject: { commonName: commonName.slice(0, 64), organization },
                 dnsNames: names.apply((all) => all.filter((each) => isIP(each) === 0)),
                 ipAddresses: names.apply((all) => all.filter((each) => isIP(each) !== 0)),
             },
             { parent: this },
         );
         const certificate = new tls.LocallySignedCert(
-            `${name}-server`,
+            name,
             {
                 certRequestPem: request.certRequestPem,
-                caPrivateKeyPem: caKey.privateKeyPem,
-                caCertPem: ca.certPem,
+                caPrivateKeyPem: this.caKey.privateKeyPem,
+                caCertPem: this.caCertificate,
                 allowedUses: ["digital_signature", "key_encipherment", "server_auth"],
-                validityPeriodHours: plan.validityDays * hoursPerDay,
-                earlyRenewalHours: plan.renewBeforeDays * hoursPerDay,
+                validityPeriodHours: this.plan.validityDays * hoursPerDay,
+                earlyRenewalHours: this.plan.renewBeforeDays * hoursPerDay,
             },
             { parent: this },
         );
-
-        this.caCertificate = ca.certPem;
-        this.certificate = certificate.certPem;
-        this.privateKey = pulumi.secret(key.privateKeyPem);
-        this.registerOutputs({ caCertificate: this.caCertificate, certificate: this.certificate });
+        return { certificate: certificate.certPem, privateKey: pulumi.secret(key.privateKeyPem) };
     }
 }

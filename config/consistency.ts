@@ -31,7 +31,7 @@ function entriesAt(root: unknown, path: readonly PropertyKey[]): [string, unknow
 export function contradictions(file: unknown): Contradiction[] {
     return [
         ...[roles, counts, several, ports, sshPorts, reach, openstack, login, kept],
-        ...[engine, harbor, storage, volumes],
+        ...[engine, harbor, storage, ownStorage, volumes],
     ].flatMap((check) => check(file));
 }
 
@@ -513,6 +513,34 @@ function storage(file: unknown): Contradiction[] {
         ],
     ];
     return checks.flatMap(([wrong, path, message]) => (wrong && isThere(...path) ? [{ path, message }] : []));
+}
+
+/** What a database or a cache on a machine needs beside it. */
+function ownStorage(file: unknown): Contradiction[] {
+    const images: readonly (readonly [part: string, image: string, example: string])[] = [
+        ["database", "postgres", "postgres:17.10"],
+        ["cache", "valkey", "valkey:8.1.3"],
+    ];
+    const isOwn = (part: string) => valueAt(file, ["storage", part, "kind"]) === "machine";
+    const isThere = (image: string) => valueAt(file, ["images", image]) !== undefined;
+    const bundled = images
+        .filter(([part, image]) => valueAt(file, ["images", "bundle"]) !== undefined && isOwn(part) && !isThere(image))
+        .map(([, image, example]) => ({
+            path: ["images", image],
+            message: `expected the name that the image has in the bundle, for example ${example}`,
+        }));
+    // Backups are made by the programs of Harbor's own database, which is PostgreSQL 15 before 2.15.2.
+    const version = valueAt(file, ["registry", "version"]);
+    const isOld = typeof version === "string" && /^2\.(?:14\.\d+|15\.[01])$/.test(version);
+    return isOld && isOwn("database") && !isThere("postgres")
+        ? [
+              ...bundled,
+              {
+                  path: ["images", "postgres"],
+                  message: `expected an image of PostgreSQL 15 or older: Harbor ${version} cannot back up a newer one`,
+              },
+          ]
+        : bundled;
 }
 
 /** Two parts in one volume would write over each other. */

@@ -4,6 +4,7 @@ import { harborLogPort, type HarborConfig } from "./harbor";
 import { planCloud, planPlace, requirementsFor, rolesOf } from "./plan-machines";
 import type { OpenstackConfig } from "./openstack";
 import { planRegistry } from "./plan-registry";
+import { planStorage, storageOn, type StoragePlan } from "./plan-storage";
 import { scheduleTimes, type ScheduleTimes } from "./schedule";
 import type { CertificateConfig, GarbageCollectionConfig, StackConfig, UserConfig } from "./schema";
 import type { StorageConfig } from "./storage";
@@ -25,7 +26,7 @@ export interface Plan {
     /** What every machine of kind existing or openstack gets. */
     readonly baseline: BaselineConfig;
     readonly certificate: CertificatePlan;
-    readonly storage: StorageConfig;
+    readonly storage: StoragePlan;
     readonly registry: RegistryPlan;
     readonly nodes: readonly NodePlan[];
     readonly loadBalancer: LoadBalancerPlan;
@@ -270,6 +271,9 @@ export interface LoadBalancerPlan {
 export const defaultImages = {
     registry:
         "docker.io/library/registry:3.1.2@sha256:ddf754342cfc8acc51a56d5d0ab6af06826461864460636d8bd5c546dab2a7b8",
+    postgres:
+        "docker.io/library/postgres:17.10@sha256:7958605b474b3d264a969cb3a123d6aa00ad1e1fe9da8a69984dabb704d93317",
+    valkey: "docker.io/valkey/valkey:8.1.3@sha256:fea8b3e67b15729d4bb70589eb03367bab9ad1ee89c876f54327fc7c6e618571",
     nginx: "docker.io/library/nginx:1.30.1@sha256:842a3f99afd73859b5c647f8be6f0000849be286674e30d9dbcf7a6902a69487",
 } as const;
 
@@ -280,10 +284,13 @@ export function makePlan(stack: string, config: StackConfig): Plan {
     const image = {
         registry: images.registry ?? defaultImages.registry,
         nginx: images.nginx ?? defaultImages.nginx,
+        postgres: images.postgres ?? defaultImages.postgres,
+        valkey: images.valkey ?? defaultImages.valkey,
     };
     const named = writeOutMachines(config.machines);
     const directoryOf = (name: string) =>
         named.find((each) => each.name === name)?.machine.directory ?? `~/.local/share/harborage/${stack}`;
+    const storagePlan = planStorage(config, { project, directoryOf, images: image });
     const together = namedNodes(topology).includes(topology.loadBalancer);
 
     const nodes = named
@@ -325,9 +332,11 @@ export function makePlan(stack: string, config: StackConfig): Plan {
         const roles = rolesOf(config, machine);
         const node = nodes.find((each) => each.machine === name);
         const isBalancer = roles.includes("load-balancer");
+        const stored = storageOn(storagePlan, machine);
         const references = [
             ...(node && registry.engine === "distribution" ? [image.registry] : []),
             ...(isBalancer || node?.gateImage !== undefined ? [image.nginx] : []),
+            ...stored.map((each) => each.image),
         ];
         return {
             name,
@@ -340,9 +349,14 @@ export function makePlan(stack: string, config: StackConfig): Plan {
                 ...(isBalancer ? [{ port: balancer.httpsPort, purpose: "loadBalancer.httpsPort" }] : []),
                 ...(isBalancer ? [{ port: balancer.httpPort, purpose: "loadBalancer.httpPort" }] : []),
                 ...(node ? nodePorts(registry) : []),
+                ...stored.map(({ port, purpose }) => ({ port, purpose })),
             ],
             ...(node ? { engine: { name: registry.engine, project: node.project } } : {}),
-            projects: [...(node ? [node.project] : []), ...(isBalancer ? [balancer.project] : [])],
+            projects: [
+                ...(node ? [node.project] : []),
+                ...(isBalancer ? [balancer.project] : []),
+                ...stored.map((each) => each.project),
+            ],
             // A machine that needs none is sent none.
             images: {
                 references,
@@ -371,7 +385,7 @@ export function makePlan(stack: string, config: StackConfig): Plan {
             ...config.certificate,
             names: [...new Set([config.publicName, ...config.additionalNames])],
         },
-        storage,
+        storage: storagePlan,
         registry: planRegistry(config, { stack, registryUrl, image: image.registry }),
         nodes,
         loadBalancer: balancer,

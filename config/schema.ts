@@ -117,15 +117,23 @@ const images = object(
             .optional()
             .describe("The image of CNCF Distribution 3."),
         nginx: imageReference(exampleImage("nginx:1.30.1")).optional().describe("The image of nginx, 1.25.1 or newer."),
+        postgres: imageReference(exampleImage("postgres:17.6"))
+            .optional()
+            .describe(
+                "The image of PostgreSQL, on Debian; another major version cannot read the data of the one before.",
+            ),
+        valkey: imageReference(exampleImage("valkey:8.1")).optional().describe("The image of Valkey."),
         bundle: sourceFile("A tar that `docker save` wrote", "harborage-images.tar")
             .optional()
             .describe("For sites that cannot pull: the images are loaded from this file, under the names given here."),
     },
     "{registry: mirror.example.com/registry:3.1.2@sha256:…}",
 ).superRefine((value, context) => {
-    for (const key of ["registry", "nginx"] as const) {
+    for (const key of ["registry", "nginx", "postgres", "valkey"] as const) {
         const reference = value[key];
-        if (value.bundle !== undefined && reference === undefined) {
+        // What only some stacks have is asked for where it is known that they have it.
+        const isAlways = key === "registry" || key === "nginx";
+        if (value.bundle !== undefined && reference === undefined && isAlways) {
             context.addIssue({
                 code: "custom",
                 path: [key],

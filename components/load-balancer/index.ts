@@ -40,8 +40,8 @@ export class LoadBalancer extends pulumi.ComponentResource {
                     "hooks/health.sh": hook(script("health"), { PORT: String(plan.httpsPort) }),
                 })),
                 secretFiles: {
-                    "root/server.crt": certificates.certificate,
-                    "root/server.key": certificates.privateKey,
+                    "root/server.crt": certificates.server.certificate,
+                    "root/server.key": certificates.server.privateKey,
                 },
             },
             { parent: this },

@@ -1,5 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
-import type { StorageConfig } from "../../config/storage";
+import type { Plan } from "../../config/plan";
+import type { Certificates } from "../certificates";
+import { machineNamed, type Machine } from "../machines";
 import {
     cachePlace,
     databasePlace,
@@ -8,6 +10,9 @@ import {
     type DatabasePlace,
     type ObjectPlace,
 } from "./places";
+
+import { Postgresql } from "./postgresql";
+import { Valkey } from "./valkey";
 
 export type { CachePlace, DatabasePlace, ObjectPlace } from "./places";
 
@@ -39,14 +44,30 @@ export interface CacheStorage {
     readonly password?: pulumi.Output<string>;
 }
 
-/**
- * What a stack file names as storage, given or made.
- *
- * @param secret a secret of the stack file, by name
- */
-export function createStorage(config: StorageConfig, secret: (name: string) => pulumi.Output<string>): Storage {
-    const { objects, database, cache } = config;
+export interface StorageArgs {
+    readonly plan: Plan;
+    readonly machines: ReadonlyMap<string, Machine>;
+    readonly certificates: Certificates;
+    /** A secret of the stack file, by name. */
+    readonly secret: (name: string) => pulumi.Output<string>;
+}
+
+/** The storage of a plan: given, or made. */
+export function createStorage({ plan, machines, certificates, secret }: StorageArgs): Storage {
+    const { stack } = plan;
+    const { objects, database, cache } = plan.storage;
     const given = (name: string | undefined) => (name === undefined ? undefined : secret(name));
+    const postgresql =
+        database.kind === "machine" &&
+        new Postgresql("database", {
+            stack,
+            plan: database,
+            machine: machineNamed(machines, database.machine),
+            certificates,
+        });
+    const valkey =
+        cache.kind === "machine" &&
+        new Valkey("cache", { stack, plan: cache, machine: machineNamed(machines, cache.machine), certificates });
     return {
         ...(objects.kind === "external"
             ? {
@@ -60,10 +81,12 @@ export function createStorage(config: StorageConfig, secret: (name: string) => p
         ...(database.kind === "external"
             ? { database: { place: pulumi.output(databasePlace(database)), password: secret(database.password) } }
             : {}),
+        ...(postgresql ? { database: postgresql } : {}),
         ...(cache.kind === "external"
             ? { cache: { place: pulumi.output(cachePlace(cache)), ...present("password", given(cache.password)) } }
             : {}),
-        ready: [],
+        ...(valkey ? { cache: valkey } : {}),
+        ready: [postgresql, valkey].flatMap((made) => (made ? [made.released] : [])),
     };
 }
 

@@ -1,0 +1,11 @@
+# shellcheck shell=bash
+# Gives a running server the new certificate and password. It knows the one before, or, where it was just started, the new one.
+folder=/etc/harborage/current/secrets/service
+commands=(
+    "CONFIG SET tls-cert-file $folder/server.crt tls-key-file $folder/server.key"
+    "ACL LOAD"
+)
+call "${PREVIOUS:-$RELEASE}" "${commands[@]}" || call "$RELEASE" "${commands[@]}" || {
+    printf 'the cache takes neither the password before nor the new one\n' >&2
+    exit 1
+}
