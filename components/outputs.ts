@@ -37,8 +37,14 @@ export function stackOutputs({ plan, machines, certificates, registry }: Outputs
 }
 
 /** Where the pushed images are kept, in words. */
-function objectsOf({ registry, nodes }: Plan): OutputValues["storage"]["objects"] {
-    const objects = registry.engine === "harbor" ? registry.storage.objects : { kind: "node" as const };
+function objectsOf({ registry, nodes, storage }: Plan): OutputValues["storage"]["objects"] {
+    const objects =
+        registry.engine === "harbor"
+            ? registry.storage.objects
+            : // It takes no volume.
+              storage.objects.kind === "external"
+              ? storage.objects
+              : { kind: "node" as const };
     switch (objects.kind) {
         case "node":
             return { kind: "node", location: nodes.map((node) => node.dataDirectory).join(", ") };

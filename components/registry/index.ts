@@ -56,7 +56,14 @@ export function createRegistry(args: RegistryArgs): Registry {
             nodes: inTurn(
                 args,
                 [],
-                (place) => new DistributionNode(place.node.name, { stack, registry, credentials, ...place }),
+                (place) =>
+                    new DistributionNode(place.node.name, {
+                        stack,
+                        registry,
+                        credentials,
+                        objects: storage.objects,
+                        ...place,
+                    }),
             ),
         };
     }

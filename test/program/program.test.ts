@@ -290,3 +290,38 @@ describe("program", () => {
         assert.doesNotMatch(error?.message ?? "", /hunter2/);
     });
 });
+
+describe("program of a registry with its images in a bucket", () => {
+    const objects = {
+        kind: "external",
+        bucket: "images",
+        region: "eu-1",
+        endpoint: "https://s3.test",
+        rootDirectory: "/a",
+    };
+    const secrets = { s3Key: "GivenAccessKey", s3Secret: "GivenSecretKey" };
+    let run: ProgramRun;
+    before(async () => {
+        const storage = { objects: { ...objects, accessKey: "s3Key", secretKey: "s3Secret" } };
+        run = await runProgram({ settings: { ...dev, storage }, secrets });
+    });
+
+    it("gives the keys to the release, and to nothing that can be read", async () => {
+        assert.equal(run.error, undefined);
+        const files = await secretFiles(run, "this-machine-release");
+        assert.equal(files["service/s3-access-key"], "GivenAccessKey\n");
+        assert.equal(files["service/s3-secret-key"], "GivenSecretKey\n");
+        for (const { inputs, name } of run.resources) {
+            for (const value of Object.values(inputs).filter((each) => !isSecret(each))) {
+                assert.doesNotMatch(JSON.stringify([value]), /Given(?:Access|Secret)Key/, name);
+            }
+        }
+    });
+
+    it("has no folder of data, and says where images are", () => {
+        assert.ok(!run.resources.some(({ name }) => name === "this-machine-data"));
+        assert.deepEqual(plain(run.outputs["storage"]), {
+            objects: { kind: "external", location: "https://s3.test: images/a" },
+        });
+    });
+});

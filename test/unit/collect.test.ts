@@ -1,15 +1,27 @@
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import {
+    chmodSync,
+    copyFileSync,
+    existsSync,
+    mkdirSync,
+    readFileSync,
+    readdirSync,
+    rmSync,
+    statSync,
+    writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { describe, it } from "mocha";
+import { parse, stringify } from "yaml";
 import { renderSchedule } from "../../components/registry/distribution/render";
 import { scheduleTimes } from "../../config/schedule";
 import { matchesCron } from "./support/cron";
 import { withFolder, withFolderAsync } from "./support/machine";
 
-const script = readFileSync(join(__dirname, "../../components/registry/distribution/collect.sh"), "utf8");
+const scripts = join(__dirname, "../../components/registry/distribution");
+const script = readFileSync(join(scripts, "collect.sh"), "utf8");
 
 /** Shells like the one in the registry's image (busybox ash) that this machine has. */
 const shells = [["dash"], ["busybox", "sh"]].filter(
@@ -24,11 +36,13 @@ function functions(folder: string): string {
 }
 
 function moved(text: string, folder: string): string {
-    return text
-        .replaceAll("/etc/harborage/current", folder)
-        .replaceAll("/var/lib/registry", `${folder}/data`)
-        .replaceAll("/gate", `${folder}/gate`)
-        .replaceAll("/tmp/collect.log", `${folder}/scratch/collect.log`);
+    return (
+        text
+            // First: the folder may be below it.
+            .replaceAll("/tmp/", `${folder}/scratch/`)
+            .replaceAll("/etc/harborage/current", folder)
+            .replaceAll("/gate", `${folder}/gate`)
+    );
 }
 
 function writeSchedule(folder: string, line: string): void {
@@ -45,6 +59,47 @@ function instants(line: string): Date[] {
     const beside = some.flatMap((at) => [-1, 0, 1].map((each) => new Date(at.getTime() + each * 60_000)));
     return [...beside, ...minutes.filter((_, index) => index % 4001 === 0)];
 }
+
+describe("config.sh", () => {
+    for (const shell of shells) {
+        const write = (folder: string) => {
+            const words = `set -eu; release=${folder}; . ${join(scripts, "config.sh")}; write_config ${folder}/out`;
+            const [program = "", ...rest] = shell;
+            return spawnSync(program, [...rest, "-c", words], { encoding: "utf8" });
+        };
+
+        it(`puts secrets in as they are, for the eyes of their user only, under ${shell.join(" ")}`, () => {
+            withFolder((folder) => {
+                mkdirSync(join(folder, "registry"));
+                mkdirSync(join(folder, "secrets/service"), { recursive: true });
+                const secrets = { one: "a'b\"c\\d&e #: f", two: "yes" };
+                for (const [name, value] of Object.entries(secrets)) {
+                    writeFileSync(join(folder, "secrets/service", name), `${value}\n`);
+                }
+                const config = stringify({ a: { one: "@one@" }, two: "@two@", other: "a@b" });
+                writeFileSync(join(folder, "registry/config.yml"), config);
+                const { status, stderr } = write(folder);
+                assert.equal(status, 0, stderr);
+                assert.deepEqual(parse(readFileSync(join(folder, "out"), "utf8")), {
+                    a: { one: secrets.one },
+                    two: secrets.two,
+                    other: "a@b",
+                });
+                assert.equal(statSync(join(folder, "out")).mode & 0o777, 0o600);
+            });
+        });
+
+        it(`fails where a secret is missing, under ${shell.join(" ")}`, () => {
+            withFolder((folder) => {
+                mkdirSync(join(folder, "registry"));
+                writeFileSync(join(folder, "registry/config.yml"), stringify({ a: "@one@" }));
+                const { status, stderr } = write(folder);
+                assert.equal(status, 1);
+                assert.match(stderr, /cannot read .*\/secrets\/service\/one/);
+            });
+        });
+    }
+});
 
 describe("collect.sh", () => {
     const lines = ["0 3 * * *", "*/7 8-9 * * *", "8 9 1,15 * 1", "59 23 * JUL SUN", "0 0 */2 * 1", "30 4 1 * *"];
@@ -96,6 +151,8 @@ describe("collect.sh", () => {
             program("sleep", "exit 0");
             program("wget", `echo >>${folder}/asked; n=$(wc -l <${folder}/asked); cat <<EOF\n${metrics(writes)}\nEOF`);
             writeFileSync(join(folder, "collect.sh"), moved(script, folder));
+            copyFileSync(join(scripts, "config.sh"), join(folder, "registry", "config.sh"));
+            writeFileSync(join(folder, "registry", "config.yml"), "version: 0.1\n");
             return {
                 env: {
                     PATH: `${folder}/bin:${process.env["PATH"] ?? ""}`,
@@ -103,6 +160,7 @@ describe("collect.sh", () => {
                     DELETE_UNTAGGED: "false",
                     DRAIN_SECONDS: "900",
                     EITHER_DAY: "false",
+                    IMAGES: join(folder, "data"),
                 },
                 called: () => (existsSync(join(folder, "called")) ? readFileSync(join(folder, "called"), "utf8") : ""),
                 gate: () => readdirSync(join(folder, "gate")),
@@ -137,7 +195,7 @@ describe("collect.sh", () => {
                 assert.equal(status, 0, output);
                 assert.equal(
                     called(),
-                    `garbage-collect ${folder}/registry/config.yml; collecting uploads-closed writes-closed \n`,
+                    `garbage-collect ${folder}/scratch/config.yml; collecting uploads-closed writes-closed \n`,
                 );
                 assert.match(output, /collect: 3 blobs eligible for deletion, \d+ s\n$/);
                 assert.deepEqual(gate(), []);
@@ -211,6 +269,15 @@ describe("collect.sh", () => {
                 assert.equal(status, 0, output);
                 assert.match(output, /nothing to collect/);
                 assert.deepEqual([called(), gate()], ["", []]);
+            });
+        });
+
+        it("asks the registry itself where images are in a bucket", () => {
+            withFolder((folder) => {
+                const { env, called } = prepare(folder);
+                rmSync(join(folder, "data"), { recursive: true });
+                assert.equal(collect(folder, { ...env, IMAGES: undefined }).status, 0);
+                assert.match(called(), /^garbage-collect/);
             });
         });
 

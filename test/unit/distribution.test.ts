@@ -4,6 +4,7 @@ import { describe, it } from "mocha";
 import { parse } from "yaml";
 import { renderCompose, renderConfig, renderSchedule } from "../../components/registry/distribution/render";
 import { renderHtpasswd } from "../../components/registry/htpasswd";
+import type { ObjectPlace } from "../../components/storage";
 import { makePlan, type DistributionPlan, type Plan } from "../../config/plan";
 import { parseStackFile } from "../../config/stack-file";
 import { fileWith } from "./support/stack-files";
@@ -26,6 +27,7 @@ interface Service {
     command: string[];
     ports?: string[];
     volumes: string[];
+    tmpfs: string[];
     read_only: boolean;
     cap_drop: string[];
 }
@@ -75,9 +77,9 @@ describe("configuration of the registry", () => {
         });
     });
 
-    it("holds no secret: start.sh puts it in", () => {
-        assert.equal(config.http.secret, "@HTTP_SECRET@");
-        assert.equal(text.split("@HTTP_SECRET@").length, 2);
+    it("holds no secret: config.sh puts it in", () => {
+        assert.equal(config.http.secret, "@http-secret@");
+        assert.equal(text.split("@http-secret@").length, 2);
     });
 
     it("shows metrics at a port of their own", () => {
@@ -132,7 +134,7 @@ describe("compose file of a node", () => {
     it("holds no secret, and nothing that changes with users", () => {
         const users = [{ name: "admin" }, { name: "ci" }];
         assert.deepEqual(compose(planWith({ users })), compose(planWith()));
-        assert.doesNotMatch(JSON.stringify(services), /htpasswd|\$2[aby]\$|password|HTTP_SECRET/i);
+        assert.doesNotMatch(JSON.stringify(services), /htpasswd|\$2[aby]\$|password|http-secret/i);
     });
 
     it("makes a container anew exactly when what it reads at its start changes", () => {
@@ -164,6 +166,7 @@ describe("compose file of a node", () => {
             METRICS: "http://registry:5001/metrics",
             DELETE_UNTAGGED: "false",
             DRAIN_SECONDS: "900",
+            IMAGES: "/var/lib/registry",
             EITHER_DAY: "false",
         });
         const garbageCollection = { enabled: false, deleteUntagged: true, drainMinutes: 2, schedule: "0 0 1 * 1" };
@@ -205,6 +208,77 @@ describe("compose file of a node whose load balancer is on another machine", () 
 
     it("closes the gate by the flags that the collector sets", () => {
         assert.ok(collector.volumes.includes("${HARBORAGE_DIRECTORY}/gate:/gate"));
+    });
+});
+
+describe("a node with its images in a bucket", () => {
+    const objects = {
+        ...{ bucket: "images", region: "eu-1", rootDirectory: "/registry", hasKey: true },
+        ...{ encrypt: true, storageClass: "STANDARD_IA" as const, redirect: false },
+    };
+    const { stack, registry, nodes } = planWith();
+    const storageOf = (place: ObjectPlace) =>
+        (parse(renderConfig(registry, place)) as { storage: Record<string, unknown> }).storage;
+    const composeOf = (place: ObjectPlace) => {
+        const [node] = nodes;
+        assert.ok(node !== undefined);
+        const files = { startFiles: ["a"], collectorFiles: ["b"] };
+        const args = { stack, registry, node, objects: place, address: "127.0.0.1", ...files };
+        return (parse(renderCompose(args)) as Compose).services;
+    };
+
+    it("uses Amazon's S3 with the keys, which are not in the text", () => {
+        const { filesystem, s3, redirect } = storageOf(objects);
+        assert.equal(filesystem, undefined);
+        assert.deepEqual(s3, {
+            ...{ bucket: "images", region: "eu-1", rootdirectory: "/registry", v4auth: true },
+            ...{
+                accesskey: "@s3-access-key@",
+                secretkey: "@s3-secret-key@",
+                encrypt: true,
+                storageclass: "STANDARD_IA",
+            },
+        });
+        assert.deepEqual(redirect, { disable: true });
+        assert.deepEqual(storageOf({ ...objects, redirect: true })["redirect"], { disable: false });
+    });
+
+    it("uses the machine's role where there is no key", () => {
+        const { s3 } = storageOf({ ...objects, hasKey: false });
+        assert.doesNotMatch(JSON.stringify(s3), /key/);
+        assert.equal(composeOf({ ...objects, hasKey: false }).registry.labels["harborage.keys"], undefined);
+    });
+
+    it("names the bucket in the path where the server is not Amazon's", () => {
+        for (const [endpoint, secure] of [
+            ["https://s3.test:9000", true] as const,
+            ["http://s3.test", false] as const,
+        ]) {
+            const { s3 } = storageOf({ ...objects, endpoint }) as { s3: Record<string, unknown> };
+            assert.deepEqual([s3["regionendpoint"], s3["forcepathstyle"], s3["secure"]], [endpoint, true, secure]);
+        }
+    });
+
+    it("has no folder for images, and no volume in its place", () => {
+        for (const service of Object.values(composeOf(objects))) {
+            assert.ok(!service.volumes.some((each) => each.endsWith(":/var/lib/registry")));
+            assert.ok(service.tmpfs.includes("/var/lib/registry"));
+            assert.equal(service.environment["IMAGES"], undefined);
+        }
+    });
+
+    it("trusts the server's own CA", () => {
+        const trusts = ({ environment }: Service) => environment["AWS_CA_BUNDLE"];
+        const file = "/etc/harborage/current/registry/objects-ca.pem";
+        const { registry: with_, collector } = composeOf({ ...objects, caCertificate: "PEM" });
+        assert.deepEqual([trusts(with_), trusts(collector)], [file, file]);
+        assert.equal(trusts(composeOf(objects).registry), undefined);
+    });
+
+    it("makes containers anew when the keys change", () => {
+        for (const service of Object.values(composeOf(objects))) {
+            assert.equal(service.labels["harborage.keys"], "${HARBORAGE_KEYS}");
+        }
     });
 });
 

@@ -61,8 +61,8 @@ wait_until_quiet() {
 }
 
 collect() {
-    # The registry makes the folder with the first push, and fails to collect where it is missing.
-    if [ ! -d /var/lib/registry/docker/registry/v2/repositories ]; then
+    # The registry makes the folder with the first push, and fails to collect where it is missing; a bucket has no folders.
+    if [ -n "${IMAGES:-}" ] && [ ! -d "$IMAGES/docker/registry/v2/repositories" ]; then
         log "nothing to collect: nothing was ever pushed"
         return 0
     fi
@@ -85,7 +85,10 @@ collect() {
     fi
     set -- garbage-collect
     if [ "$DELETE_UNTAGGED" = true ]; then set -- "$@" --delete-untagged; fi
-    if registry "$@" "$release/registry/config.yml" >/tmp/collect.log 2>&1; then
+    # shellcheck source=SCRIPTDIR/config.sh
+    . "$release/registry/config.sh"
+    write_config /tmp/config.yml
+    if registry "$@" /tmp/config.yml >/tmp/collect.log 2>&1; then
         log "$(grep -m 1 'eligible for deletion' /tmp/collect.log || echo 'nothing to collect'), $(($(date +%s) - start)) s"
     else
         log "failed: $(tail -n 5 /tmp/collect.log)"

@@ -4,10 +4,11 @@ import * as pulumi from "@pulumi/pulumi";
 import * as random from "@pulumi/random";
 import type { NodePlan, DistributionPlan } from "../../../config/plan";
 import type { UserConfig } from "../../../config/schema";
-import { ComposeStack, type ComposeStackArgs } from "../../compose-stack";
+import { ComposeStack, hook, type ComposeStackArgs, type PlainFile } from "../../compose-stack";
 import type { Machine } from "../../machines";
+import type { ObjectPlace, ObjectStorage } from "../../storage";
 import { bcrypt, renderHtpasswd } from "../htpasswd";
-import { renderCompose, renderConfig, renderGate, renderSchedule } from "./render";
+import { configSecrets, objectsCaFile, renderCompose, renderConfig, renderGate, renderSchedule } from "./render";
 
 /** A user who may log in. */
 export interface Credential {
@@ -64,11 +65,32 @@ export interface DistributionNodeArgs {
     /** Where the load balancer reaches it. */
     readonly address: pulumi.Output<string>;
     readonly credentials: Credentials;
+    /** Where images are that are not on the node. */
+    readonly objects?: ObjectStorage | undefined;
     /** What must be done right before a release of it is switched to. */
     readonly beforeRelease?: ComposeStackArgs["beforeRelease"];
 }
 
-const text = (file: string) => readFileSync(join(__dirname, file), "utf8");
+const script = (file: string) => join(__dirname, file);
+const text = (file: string) => readFileSync(script(file), "utf8");
+
+/** What a registry needs of a bucket beside its configuration: hooks and the CA; and the keys. */
+export function bucketFiles(place: ObjectPlace | undefined): Record<string, PlainFile> {
+    return {
+        ...(place?.caCertificate === undefined ? {} : { [objectsCaFile]: { content: place.caCertificate } }),
+        ...(place?.hasKey === true ? { "hooks/generate.sh": hook(script("hooks/generate.sh")) } : {}),
+    };
+}
+
+/** The keys of a bucket, where there are any. */
+export function bucketSecrets(objects: ObjectStorage | undefined): Record<`service/${string}`, pulumi.Output<string>> {
+    const { accessKey, secretKey } = objects ?? {};
+    const line = (value: pulumi.Output<string>) => value.apply((content) => `${content}\n`);
+    return {
+        ...(accessKey && { [`service/${configSecrets.accessKey}`]: line(accessKey) }),
+        ...(secretKey && { [`service/${configSecrets.secretKey}`]: line(secretKey) }),
+    };
+}
 
 /** A node that runs CNCF Distribution. */
 export class DistributionNode extends pulumi.ComponentResource {
@@ -77,33 +99,40 @@ export class DistributionNode extends pulumi.ComponentResource {
 
     constructor(name: string, args: DistributionNodeArgs, options?: pulumi.ComponentResourceOptions) {
         super("harborage:index:DistributionNode", name, {}, options);
-        const { registry, node, machine, credentials } = args;
-        const config = renderConfig(registry);
+        const { registry, node, machine, credentials, objects } = args;
         const schedule = renderSchedule(registry.garbageCollection.times);
         const start = text("start.sh");
+        const configure = text("config.sh");
         const collect = text("collect.sh");
         const stack = new ComposeStack(
             name,
             {
                 machine,
                 project: node.project,
-                plainFiles: args.address.apply((address) => ({
-                    "compose.yaml": {
-                        content: renderCompose({
-                            stack: args.stack,
-                            registry,
-                            node,
-                            address,
-                            startFiles: [config, start],
-                            collectorFiles: [config, schedule, collect],
-                        }),
-                    },
-                    "registry/config.yml": { content: config },
-                    "registry/schedule": { content: schedule },
-                    "registry/start.sh": { content: start, mode: "0755" },
-                    "registry/collect.sh": { content: collect, mode: "0755" },
-                    ...(node.gateImage === undefined ? {} : { "gate/nginx.conf": { content: renderGate() } }),
-                })),
+                plainFiles: pulumi.all([args.address, objects?.place]).apply(([address, place]) => {
+                    const config = renderConfig(registry, place);
+                    const read = [config, configure, place?.caCertificate ?? ""];
+                    return {
+                        "compose.yaml": {
+                            content: renderCompose({
+                                stack: args.stack,
+                                registry,
+                                node,
+                                objects: place,
+                                address,
+                                startFiles: [...read, start],
+                                collectorFiles: [...read, schedule, collect],
+                            }),
+                        },
+                        "registry/config.yml": { content: config },
+                        "registry/config.sh": { content: configure },
+                        "registry/schedule": { content: schedule },
+                        "registry/start.sh": { content: start, mode: "0755" },
+                        "registry/collect.sh": { content: collect, mode: "0755" },
+                        ...bucketFiles(place),
+                        ...(node.gateImage === undefined ? {} : { "gate/nginx.conf": { content: renderGate() } }),
+                    };
+                }),
                 secretFiles: {
                     "service/htpasswd": pulumi.all(credentials.users.map(({ hash }) => hash)).apply((hashes) =>
                         renderHtpasswd(
@@ -113,9 +142,12 @@ export class DistributionNode extends pulumi.ComponentResource {
                             })),
                         ),
                     ),
-                    "service/http-secret": credentials.httpSecret.apply((secret) => `${secret}\n`),
+                    [`service/${configSecrets.http}`]: credentials.httpSecret.apply((secret) => `${secret}\n`),
+                    ...bucketSecrets(objects),
                 },
-                data: { directory: node.dataDirectory, deleteData: node.deleteData },
+                ...(objects === undefined && {
+                    data: { directory: node.dataDirectory, deleteData: node.deleteData },
+                }),
                 ...(args.beforeRelease && { beforeRelease: args.beforeRelease }),
             },
             { parent: this },

@@ -4,6 +4,7 @@ import type { DistributionPlan, NodePlan } from "../../../config/plan";
 import type { ScheduleTimes } from "../../../config/schedule";
 import { composePath } from "../../compose-stack/render-files";
 import { gateChecks, gateMaps, gateVolume } from "../../load-balancer/gate";
+import type { ObjectPlace } from "../../storage/places";
 
 /** Where a release's files are inside the containers. */
 const release = "/etc/harborage/current";
@@ -13,31 +14,71 @@ const servicePort = 5000;
 const debugPort = 5001;
 const gatePort = 8080;
 
+/** Where the images are in the container, where they are on the node. */
+const imagesFolder = "/var/lib/registry";
+
+/** The secret files that `config.sh` puts into the configuration, below `secrets/service/`. */
+export const configSecrets = { http: "http-secret", accessKey: "s3-access-key", secretKey: "s3-secret-key" } as const;
+
+/** The release's file with the CA of the server that has the bucket. */
+export const objectsCaFile = "registry/objects-ca.pem";
+
+/** Stands for a secret file, as a whole YAML value. */
+const secretFile = (file: string) => `@${file}@`;
+
 /**
- * The configuration of CNCF Distribution (distribution.github.io/distribution/about/configuration). `start.sh` puts the
- * http secret in when the container starts, so that this text can be shown in previews.
+ * The configuration of CNCF Distribution (distribution.github.io/distribution/about/configuration). `config.sh` puts the
+ * secrets in when the container starts, so that this text can be shown in previews.
  *
  * There is no blob descriptor cache: it would outlive a garbage collection, and a layer that is pushed again after it
  * was collected would be answered with "exists already".
+ *
+ * @param objects where images are that are not on the node
  */
-export function renderConfig(registry: DistributionPlan): string {
+export function renderConfig(registry: DistributionPlan, objects?: ObjectPlace): string {
     return stringify({
         version: 0.1,
         log: { level: registry.logLevel, fields: { service: "registry" } },
         storage: {
-            filesystem: { rootdirectory: "/var/lib/registry" },
+            ...(objects === undefined ? { filesystem: { rootdirectory: imagesFolder } } : bucketDriver(objects)),
             delete: { enabled: true },
             maintenance: { uploadpurging: { enabled: true, age: "168h", interval: "24h", dryrun: false } },
         },
         auth: { htpasswd: { realm: "Harborage", path: `${release}/secrets/service/htpasswd` } },
         http: {
             addr: `:${String(servicePort)}`,
-            secret: "@HTTP_SECRET@",
+            secret: secretFile(configSecrets.http),
             headers: { "X-Content-Type-Options": ["nosniff"] },
             debug: { addr: `:${String(debugPort)}`, prometheus: { enabled: true, path: "/metrics" } },
         },
         health: { storagedriver: { enabled: true, interval: "10s", threshold: 3 } },
     });
+}
+
+/** The driver for S3 (registry/storage/driver/s3-aws/s3.go), with keys or with the machine's role. */
+function bucketDriver(objects: ObjectPlace): object {
+    const { bucket, region, endpoint, rootDirectory, hasKey, encrypt, storageClass, redirect } = objects;
+    return {
+        s3: {
+            bucket,
+            region,
+            // Servers other than Amazon's seldom have a name for each bucket.
+            ...(endpoint === undefined
+                ? {}
+                : { regionendpoint: endpoint, forcepathstyle: true, secure: endpoint.startsWith("https://") }),
+            rootdirectory: rootDirectory,
+            ...(hasKey
+                ? {
+                      accesskey: secretFile(configSecrets.accessKey),
+                      secretkey: secretFile(configSecrets.secretKey),
+                  }
+                : {}),
+            v4auth: true,
+            encrypt,
+            storageclass: storageClass,
+        },
+        redirect: { disable: !redirect },
+    };
 }
 
 /** The times of collection as `collect.sh` reads them: a word and its numbers on each line. */
@@ -116,6 +157,8 @@ export interface ComposeArgs {
     readonly stack: string;
     readonly registry: DistributionPlan;
     readonly node: NodePlan;
+    /** Where images are that are not on the node. */
+    readonly objects?: ObjectPlace | undefined;
     /** The address of the machine that the load balancer reaches the node at. */
     readonly address: string;
     /** The texts that the registry reads at its start. */
@@ -126,7 +169,7 @@ export interface ComposeArgs {
 
 /** The compose file of a node: the registry, and beside it the collector that runs on a schedule. */
 export function renderCompose(args: ComposeArgs): string {
-    const { registry, node, stack } = args;
+    const { registry, node, stack, objects } = args;
     const { enabled, deleteUntagged, drainMinutes } = registry.garbageCollection;
     const common = {
         image: registry.image,
@@ -137,19 +180,31 @@ export function renderCompose(args: ComposeArgs): string {
         security_opt: ["no-new-privileges"],
         // A folder that the image has, with this mode: one that Docker made itself would be root's alone from the second
         // start of the container on (seen with runc 1.1: the folder's mode wins over the one given here).
-        tmpfs: ["/tmp:mode=1777"],
-        // Without it the tracing library looks for a collector on this machine.
-        environment: { OTEL_TRACES_EXPORTER: "none" },
+        // The images' folder is a volume of the image, and would be one without a name where nothing is mounted there.
+        tmpfs: ["/tmp:mode=1777", ...(objects === undefined ? [] : [imagesFolder])],
+        environment: {
+            // Without it the tracing library looks for a collector on this machine.
+            OTEL_TRACES_EXPORTER: "none",
+            ...(objects?.caCertificate === undefined ? {} : { AWS_CA_BUNDLE: `${release}/${objectsCaFile}` }),
+        },
         logging: { driver: "json-file", options: { "max-size": "20m", "max-file": "5" } },
     };
     const publish = (port: number) => ({ ports: [`${args.address}:${String(node.port)}:${String(port)}`] });
-    const volumes = [`\${HARBORAGE_STACK}:/etc/harborage:ro`, `${composePath(node.dataDirectory)}:/var/lib/registry`];
+    const volumes = [
+        `\${HARBORAGE_STACK}:/etc/harborage:ro`,
+        ...(objects === undefined ? [`${composePath(node.dataDirectory)}:${imagesFolder}`] : []),
+    ];
+    const labels = (texts: readonly string[]) => ({
+        "harborage.stack": stack,
+        "harborage.config": contentLabel(...texts),
+        ...(objects?.hasKey === true ? { "harborage.keys": "${HARBORAGE_KEYS}" } : {}),
+    });
     return stringify({
         name: node.project,
         services: {
             registry: {
                 ...common,
-                labels: { "harborage.stack": stack, "harborage.config": contentLabel(...args.startFiles) },
+                labels: labels(args.startFiles),
                 entrypoint: ["/bin/sh", `${release}/registry/start.sh`],
                 command: [],
                 ...(node.gateImage === undefined ? publish(servicePort) : {}),
@@ -170,7 +225,7 @@ export function renderCompose(args: ComposeArgs): string {
             },
             collector: {
                 ...common,
-                labels: { "harborage.stack": stack, "harborage.config": contentLabel(...args.collectorFiles) },
+                labels: labels(args.collectorFiles),
                 entrypoint: ["/bin/sh", `${release}/registry/collect.sh`],
                 command: [enabled ? "schedule" : "wait"],
                 environment: {
@@ -178,6 +233,7 @@ export function renderCompose(args: ComposeArgs): string {
                     METRICS: `http://registry:${String(debugPort)}/metrics`,
                     DELETE_UNTAGGED: String(deleteUntagged),
                     DRAIN_SECONDS: String(drainMinutes * 60),
+                    ...(objects === undefined ? { IMAGES: imagesFolder } : {}),
                     EITHER_DAY: String(registry.garbageCollection.times.eitherDay),
                 },
                 volumes: [...volumes, "${HARBORAGE_DIRECTORY}/gate:/gate"],
