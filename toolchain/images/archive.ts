@@ -72,9 +72,12 @@ export async function writeDockerArchive(
         });
         const configName = `${createHash("sha256").update(text).digest("hex")}.json`;
         archive.entry(header(configName), text);
-        archive.entry(header(`${digest}/`, { type: "directory", mode: 0o755 }));
-        archive.entry(header(`${digest}/VERSION`), "1.0");
-        await addFile(archive, header(`${digest}/layer.tar`), layer);
+        // Images may have it in common.
+        if (!manifest.some(({ Layers }) => Layers.includes(`${digest}/layer.tar`))) {
+            archive.entry(header(`${digest}/`, { type: "directory", mode: 0o755 }));
+            archive.entry(header(`${digest}/VERSION`), "1.0");
+            await addFile(archive, header(`${digest}/layer.tar`), layer);
+        }
         manifest.push({ Config: configName, RepoTags: [tag], Layers: [`${digest}/layer.tar`] });
     }
     archive.entry(header("manifest.json"), JSON.stringify(manifest));

@@ -4,7 +4,7 @@ import * as pulumi from "@pulumi/pulumi";
 import * as random from "@pulumi/random";
 import type { MachineDatabasePlan } from "../../../config/plan-storage";
 import type { Certificates } from "../../certificates";
-import { ComposeStack, hook } from "../../compose-stack";
+import { ComposeStack, hook, type PlainFile } from "../../compose-stack";
 import type { Machine } from "../../machines";
 import type { DatabasePlace } from "../places";
 import { databaseName, databaseUser, renderAccess, renderCompose, renderSettings } from "./render";
@@ -18,6 +18,26 @@ export interface PostgresqlArgs {
 
 const file = (name: string) => join(__dirname, name);
 const text = (name: string) => readFileSync(file(name), "utf8");
+
+/**
+ * The files of its compose project.
+ *
+ * @param address where nodes reach the machine
+ */
+export function postgresqlFiles(stack: string, plan: MachineDatabasePlan, address: string): Record<string, PlainFile> {
+    const settings = renderSettings(plan);
+    const startFiles = [settings, text("common.sh"), text("start.sh")];
+    return {
+        "compose.yaml": { content: renderCompose({ stack, plan, address, startFiles }) },
+        "postgresql.conf": { content: settings },
+        "pg_hba.conf": { content: renderAccess() },
+        ...Object.fromEntries(
+            ["common.sh", "start.sh", "health.sh", "apply.sh"].map((each) => [each, { content: text(each) }]),
+        ),
+        "hooks/reload.sh": hook(file("hooks/reload.sh")),
+        "hooks/health.sh": hook(file("hooks/health.sh")),
+    };
+}
 
 /** A PostgreSQL on a machine, for one user of one database, by TLS alone. */
 export class Postgresql extends pulumi.ComponentResource {
@@ -37,28 +57,12 @@ export class Postgresql extends pulumi.ComponentResource {
             { parent: this },
         ).result;
         const server = certificates.issue(name, `${name} of ${stack}`, [address, machine.hostname]);
-        const settings = renderSettings(plan);
-        const scripts = ["common.sh", "start.sh", "health.sh", "apply.sh"];
         const { released } = new ComposeStack(
             name,
             {
                 machine,
                 project: plan.project,
-                plainFiles: address.apply((at) => ({
-                    "compose.yaml": {
-                        content: renderCompose({
-                            stack,
-                            plan,
-                            address: at,
-                            startFiles: [settings, text("common.sh"), text("start.sh")],
-                        }),
-                    },
-                    "postgresql.conf": { content: settings },
-                    "pg_hba.conf": { content: renderAccess() },
-                    ...Object.fromEntries(scripts.map((each) => [each, { content: text(each) }])),
-                    "hooks/reload.sh": hook(file("hooks/reload.sh")),
-                    "hooks/health.sh": hook(file("hooks/health.sh")),
-                })),
+                plainFiles: address.apply((at) => postgresqlFiles(stack, plan, at)),
                 secretFiles: {
                     "root/password": this.password,
                     "root/server.crt": server.certificate,

@@ -21,6 +21,20 @@ function hook(name: string): PlainFile {
     return { content: `${text("common.sh")}\n${text(name)}` };
 }
 
+/**
+ * The files of its compose project.
+ *
+ * @param address where nodes reach the machine
+ */
+export function valkeyFiles(stack: string, plan: MachineStoragePlan, address: string): Record<string, PlainFile> {
+    return {
+        "compose.yaml": { content: renderCompose({ stack, plan, address }) },
+        "valkey.conf": { content: renderSettings() },
+        "hooks/reload.sh": hook("reload.sh"),
+        "hooks/health.sh": hook("health.sh"),
+    };
+}
+
 /** A Valkey on a machine, by TLS alone. */
 export class Valkey extends pulumi.ComponentResource {
     readonly place: pulumi.Output<CachePlace>;
@@ -44,12 +58,7 @@ export class Valkey extends pulumi.ComponentResource {
             {
                 machine,
                 project: plan.project,
-                plainFiles: address.apply((at) => ({
-                    "compose.yaml": { content: renderCompose({ stack, plan, address: at }) },
-                    "valkey.conf": { content: renderSettings() },
-                    "hooks/reload.sh": hook("reload.sh"),
-                    "hooks/health.sh": hook("health.sh"),
-                })),
+                plainFiles: address.apply((at) => valkeyFiles(stack, plan, at)),
                 secretFiles: {
                     "service/users.acl": this.password.apply(renderUsers),
                     "service/server.crt": server.certificate,
