@@ -7,13 +7,17 @@
 readonly data=/data/postgresql
 major=$(postgres --version | sed -E 's/^[^0-9]*([0-9]+).*/\1/')
 
+# The first process of a container does not end by a signal that it has not asked for, nor while it waits for a command.
+trap 'exit 130' INT TERM
+
 # Statements by standard input, one on each line, without a server: nobody can connect meanwhile. It goes on after an
 # error, and says so in its output.
 single() {
-    local output
-    output=$(as_postgres postgres --single -D "$1" -c "config_file=$release/postgresql.conf" postgres 2>&1) ||
-        fail "PostgreSQL does not start: $(tail -n 5 <<<"$output")"
-    if grep -qE '(ERROR|FATAL|PANIC):' <<<"$output"; then fail "$(grep -E '(ERROR|FATAL|PANIC):' <<<"$output")"; fi
+    local output=/run/single.log
+    as_postgres postgres --single -D "$1" -c "config_file=$release/postgresql.conf" postgres <&0 >"$output" 2>&1 &
+    wait $! || fail "PostgreSQL does not start: $(tail -n 5 "$output")"
+    if grep -qE '(ERROR|FATAL|PANIC):' "$output"; then fail "$(grep -E '(ERROR|FATAL|PANIC):' "$output")"; fi
+    rm -f "$output"
 }
 
 make_database() {
@@ -34,5 +38,5 @@ chmod 0711 /data
 [[ -d $data ]] || make_database
 have=$(<"$data/PG_VERSION")
 [[ $have == "$major" ]] || fail "the data is of PostgreSQL $have, and the image (images.postgres) has $major, which cannot read it; put the image back, or dump the data with the old one and restore it into a new one"
-password_statement | single "$data"
+single "$data" < <(password_statement)
 exec setpriv --reuid=postgres --regid=postgres --init-groups postgres -D "$data" -c "config_file=$release/postgresql.conf"
