@@ -35,4 +35,4 @@ const balancer = new LoadBalancer(
 
 createSettings({ plan, registry, balancer, balancerMachine, certificates });
 
-export = stackOutputs({ plan, machines, certificates, registry });
+export = stackOutputs({ plan, machines, certificates, storage, registry });

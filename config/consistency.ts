@@ -31,7 +31,7 @@ function entriesAt(root: unknown, path: readonly PropertyKey[]): [string, unknow
 export function contradictions(file: unknown): Contradiction[] {
     return [
         ...[roles, counts, several, ports, sshPorts, reach, openstack, login, kept],
-        ...[engine, harbor, storage, ownStorage, volumes],
+        ...[engine, harbor, storage, ownStorage, volumes, aws],
     ].flatMap((check) => check(file));
 }
 
@@ -559,4 +559,50 @@ function volumes(file: unknown): Contradiction[] {
                   },
               ];
     });
+}
+
+/** What storage of kind aws needs, and what is for nothing without it. */
+function aws(file: unknown): Contradiction[] {
+    const isMade = (part: string) => valueAt(file, ["storage", part, "kind"]) === "aws";
+    const made = ["objects", "database", "cache"].filter(isMade);
+    const settings = valueAt(file, ["aws"]);
+    if (made.length === 0) {
+        return settings === undefined
+            ? []
+            : [{ path: ["aws"], message: "is for nothing: no storage is of kind aws; remove it" }];
+    }
+    if (settings === undefined) {
+        return [
+            {
+                path: ["aws"],
+                message: `is needed by storage.${made.join(" and storage.")}, for example {region: eu-central-1}`,
+            },
+        ];
+    }
+    const network = valueAt(settings, ["network"]);
+    const isPublic = valueAt(file, ["storage", "database", "public"]) !== undefined;
+    const inside = made.filter((part) => part === "cache" || (part === "database" && !isPublic));
+    const wrong: readonly (readonly [boolean, readonly string[], string])[] = [
+        [
+            network === undefined && made.some((part) => part !== "objects"),
+            ["aws", "network"],
+            "is needed by a database or a cache of kind aws, for example {vpc: vpc-0a1b2c3d4e5f60718, subnets: [subnet-0a1b2c3d4e5f60718, subnet-0b1c2d3e4f5a60719], nodeCidrs: [10.42.0.0/24]}",
+        ],
+        [
+            network !== undefined && made.every((part) => part === "objects"),
+            ["aws", "network"],
+            "is for nothing: neither the database nor the cache is of kind aws; remove it",
+        ],
+        [
+            network !== undefined && inside.length > 0 && valueAt(network, ["nodeCidrs"]) === undefined,
+            ["aws", "network", "nodeCidrs"],
+            `is needed by storage.${inside.join(" and storage.")}: the ranges that nodes come from, for example [10.42.0.0/24]`,
+        ],
+        [
+            inside.length === 0 && made.includes("database") && valueAt(network, ["nodeCidrs"]) !== undefined,
+            ["aws", "network", "nodeCidrs"],
+            "has no effect: the database takes connections from storage.database.public.allowedCidrs; remove it",
+        ],
+    ];
+    return wrong.flatMap(([is, path, message]) => (is ? [{ path, message }] : []));
 }

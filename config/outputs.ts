@@ -20,7 +20,7 @@ const trustFile = z.object({
 
 const storage = z.object({
     /** Where the pushed images are kept. */
-    objects: z.object({ kind: z.enum(["node", "volume", "external"]), location: z.string() }),
+    objects: z.object({ kind: z.enum(["node", "volume", "external", "aws"]), location: z.string() }),
 });
 
 /**

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { aws } from "./aws";
 import { baseline, sourceFile } from "./baseline";
 import { contradictions } from "./consistency";
 import {
@@ -175,6 +176,7 @@ export const stackSchema = object(
         openstack: openstack
             .optional()
             .describe("The OpenStack that machines of kind openstack are made in. Needed as soon as there is one."),
+        aws: aws.optional().describe("The AWS that storage of kind aws is made in. Needed as soon as there is one."),
         baseline: baseline
             .prefault({})
             .describe("What each machine of kind existing or openstack gets before anything runs on it."),

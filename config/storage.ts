@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { ownRanges } from "./aws";
 import {
     certificatePem,
     choice,
@@ -51,6 +52,14 @@ const nodeObjects = object(
     "{kind: node}",
 ).describe("In the machine's directory on the node.");
 
+const storageClass = choice(["STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING"])
+    .default("STANDARD")
+    .describe("The storage class.");
+
+const redirect = flag()
+    .default(false)
+    .describe("Whether clients are sent to the server for layers; they must be able to reach it.");
+
 const externalObjects = object(
     {
         kind: z.literal("external"),
@@ -70,12 +79,8 @@ const externalObjects = object(
             .optional()
             .describe("The CA of the server's certificate. Default: the public ones."),
         encrypt: flag().default(false).describe("Whether objects are stored encrypted by the server."),
-        storageClass: choice(["STANDARD", "REDUCED_REDUNDANCY", "STANDARD_IA", "ONEZONE_IA", "INTELLIGENT_TIERING"])
-            .default("STANDARD")
-            .describe("The storage class."),
-        redirect: flag()
-            .default(false)
-            .describe("Whether clients are sent to the server for layers; they must be able to reach it."),
+        storageClass,
+        redirect,
     },
     "{kind: external, bucket: registry, region: eu-central-1, accessKey: s3AccessKey, secretKey: s3SecretKey}",
 )
@@ -83,7 +88,40 @@ const externalObjects = object(
         path: ["secretKey"],
         error: "expected accessKey and secretKey, or neither, for example {accessKey: s3AccessKey, secretKey: s3SecretKey}",
     })
-    .describe("In a bucket that exists, in S3 or in a server that speaks it. Engine harbor.");
+    .describe("In a bucket that exists, in S3 or in a server that speaks it.");
+
+/** Whether what is made in AWS goes with the stack. */
+const awsDeleteData = (what: string) =>
+    flag()
+        .default(false)
+        .describe(
+            `Whether \`destroy\` may delete ${what}. Until then it is protected, in AWS and in the stack. Apply it with \`up\` before \`destroy\`.`,
+        );
+
+const awsObjects = object(
+    {
+        kind: z.literal("aws"),
+        bucket: text(
+            // AWS, "General purpose bucket naming rules"; a dot would break the wildcard certificate of virtual hosts.
+            /^(?!xn--|sthree-)[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$/,
+            "a name of 3 to 63 lower-case letters, digits and hyphens",
+            "acme-registry",
+        )
+            .optional()
+            .describe(
+                "The bucket's name, which nobody else in the world has. Default: harborage-STACK- and what makes it unique. A bucket cannot be renamed.",
+            ),
+        keepDeletedDays: integer(0, 365, "days", 7)
+            .default(7)
+            .describe(
+                "How long what was deleted or overwritten can be brought back, by versions of the bucket. 0: not at all. Until then it costs as what is there does.",
+            ),
+        storageClass,
+        redirect,
+        deleteData: awsDeleteData("the bucket with all images"),
+    },
+    "{kind: aws}",
+).describe("In a bucket in S3 that the stack makes, with a user who may use that bucket and nothing else.");
 
 const externalDatabase = object(
     {
@@ -173,29 +211,97 @@ const machineCache = object(onMachine("Valkey", 6379), "{kind: machine, machine:
     "A Valkey that the stack runs on a machine, with TLS.",
 );
 
+const awsDatabase = object(
+    {
+        kind: z.literal("aws"),
+        engineVersion: integer(13, 99, "a major version of PostgreSQL", 17)
+            .default(17)
+            .describe(
+                "The major version of PostgreSQL. A higher one upgrades the database at the next `up`, and stops it meanwhile. Minor versions come by themselves.",
+            ),
+        instanceClass: text(/^db\.[a-z0-9-]+\.[a-z0-9]+$/, "a class of RDS", "db.m7g.large")
+            .default("db.m7g.large")
+            .describe("The instance class. Its memory says how many connections there are: about 110 for each GiB."),
+        storageGiB: integer(20, 65_536, "GiB", 20).default(20).describe("The disk at the start."),
+        maximumStorageGiB: integer(22, 65_536, "GiB", 100)
+            .default(100)
+            .describe("What the disk grows to by itself when it is nearly full."),
+        multiAz: flag()
+            .default(true)
+            .describe("Whether a standby in another availability zone takes over when the database fails."),
+        backupDays: integer(1, 35, "days", 14)
+            .default(14)
+            .describe("How long each moment of the past can be restored."),
+        public: object(
+            {
+                allowedCidrs: ownRanges("the nodes' public addresses", 16, "203.0.113.7/32").describe(
+                    "Who may connect: the addresses that requests of the nodes come from.",
+                ),
+            },
+            "{allowedCidrs: [203.0.113.7/32]}",
+        )
+            .optional()
+            .describe(
+                "For nodes that come by the internet: the database gets a public address. Default: it has none, and takes connections from `aws.network.nodeCidrs`.",
+            ),
+        caCertificate: certificatePem
+            .optional()
+            .describe(
+                "The CA of RDS in the region, for regions that are newer than this program. Default: the known one.",
+            ),
+        deleteData: awsDeleteData("the database, without a last snapshot and with its backups"),
+    },
+    "{kind: aws}",
+)
+    .refine((value) => value.maximumStorageGiB >= Math.ceil(value.storageGiB * 1.1), {
+        path: ["maximumStorageGiB"],
+        error: "expected at least a tenth more than storageGiB, which is what RDS asks for, for example 100 with storageGiB 20",
+    })
+    .describe("A PostgreSQL of Amazon RDS that the stack makes: encrypted, with TLS, backups and a standby.");
+
+const awsCache = object(
+    {
+        kind: z.literal("aws"),
+        engineVersion: text(/^\d+\.\d+$/, "a version of Valkey that ElastiCache has, in quotes", "8.0")
+            .default("8.0")
+            .describe("The version of Valkey. Patches come by themselves."),
+        nodeType: text(/^cache\.[a-z0-9-]+\.[a-z0-9]+$/, "a node type of ElastiCache", "cache.t4g.small")
+            .default("cache.t4g.small")
+            .describe("The node type."),
+        replicas: integer(0, 5, "replicas", 1)
+            .default(1)
+            .describe("How many replicas in other availability zones are ready to take over. 0: none."),
+        snapshotDays: integer(1, 35, "days", 7).default(7).describe("How long daily snapshots are kept."),
+        deleteData: awsDeleteData("the cache, without a last snapshot"),
+    },
+    "{kind: aws}",
+).describe(
+    "A Valkey of Amazon ElastiCache that the stack makes: encrypted, with TLS and a password. It has no public address: nodes must reach it, by a VPN for example.",
+);
+
 /** `harborage:storage`. */
 export const storage = object(
     {
         objects: variants(
             "kind",
-            [nodeObjects, volume("registry", "registry-data"), externalObjects],
-            ["node", "volume", "external"],
+            [nodeObjects, volume("registry", "registry-data"), externalObjects, awsObjects],
+            ["node", "volume", "external", "aws"],
             "{kind: node}",
         )
             .prefault({ kind: "node" })
-            .describe("Where the pushed images are kept. Others than node: engine harbor."),
+            .describe("Where the pushed images are kept. volume: engine harbor."),
         database: variants(
             "kind",
-            [nodeDatabase, volume("database", "registry-database"), externalDatabase, machineDatabase],
-            ["node", "volume", "external", "machine"],
+            [nodeDatabase, volume("database", "registry-database"), externalDatabase, machineDatabase, awsDatabase],
+            ["node", "volume", "external", "machine", "aws"],
             "{kind: node}",
         )
             .prefault({ kind: "node" })
             .describe("Harbor's database."),
         cache: variants(
             "kind",
-            [nodeCache, externalCache, machineCache],
-            ["node", "external", "machine"],
+            [nodeCache, externalCache, machineCache, awsCache],
+            ["node", "external", "machine", "aws"],
             "{kind: node}",
         )
             .prefault({ kind: "node" })

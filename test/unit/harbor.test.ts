@@ -397,7 +397,7 @@ describe("stack file of a Harbor", () => {
         [
             "a Redis on a volume",
             { settings: { storage: { cache: { kind: "volume" } } } },
-            'harborage:storage.cache.kind: "volume" is wrong; there is: node, external, machine',
+            'harborage:storage.cache.kind: "volume" is wrong; there is: node, external, machine, aws',
         ],
     ];
     for (const [what, draft, expected] of mistakes) {

@@ -103,7 +103,7 @@ describe("stack file", () => {
         [
             "objects in S3",
             { storage: { objects: { kind: "s3" } } },
-            'storage.objects.kind: "s3" is wrong; there is: node, volume, external',
+            'storage.objects.kind: "s3" is wrong; there is: node, volume, external, aws',
         ],
         [
             "a method that is not built",
@@ -124,7 +124,7 @@ describe("stack file", () => {
         [
             "a database",
             { storage: { database: { kind: "rds" } } },
-            'storage.database.kind: "rds" is wrong; there is: node, volume, external, machine',
+            'storage.database.kind: "rds" is wrong; there is: node, volume, external, machine, aws',
         ],
     ];
     for (const [what, settings, expected] of unbuilt) {
