@@ -1,4 +1,4 @@
-import { valueAt } from "./consistency";
+import { valueAt } from "./raw-file";
 import { secretName } from "./fields";
 
 /** The keys of the stack file that name a secret, and what the secret must be. */

@@ -1,5 +1,5 @@
 import type { z } from "zod";
-import { valueAt } from "./consistency";
+import { valueAt } from "./raw-file";
 import { show } from "./fields";
 import { stackSchema, type StackConfig } from "./schema";
 import { secretReferences } from "./secrets";
