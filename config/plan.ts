@@ -252,6 +252,8 @@ export interface LoadBalancerPlan {
     readonly machine: string;
     readonly project: string;
     readonly image: string;
+    /** What clients ask for: the public name, with the port unless it is 443. */
+    readonly host: string;
     readonly httpsPort: number;
     readonly httpPort: number;
     readonly hstsSeconds: number;
@@ -314,10 +316,14 @@ export function makePlan(stack: string, config: StackConfig): Plan {
                     : {}),
             };
         });
+    const registryHost =
+        loadBalancer.httpsPort === 443 ? config.publicName : `${config.publicName}:${String(loadBalancer.httpsPort)}`;
+    const registryUrl = `https://${registryHost}`;
     const balancer: LoadBalancerPlan = {
         machine: topology.loadBalancer,
         project: project("lb"),
         image: image.nginx,
+        host: registryHost,
         httpsPort: loadBalancer.httpsPort,
         httpPort: loadBalancer.httpPort,
         hstsSeconds: loadBalancer.hstsSeconds,
@@ -369,9 +375,6 @@ export function makePlan(stack: string, config: StackConfig): Plan {
         };
     });
 
-    const registryHost =
-        balancer.httpsPort === 443 ? config.publicName : `${config.publicName}:${String(balancer.httpsPort)}`;
-    const registryUrl = `https://${registryHost}`;
     return {
         stack,
         topology: topology.kind,

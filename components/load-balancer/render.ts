@@ -1,15 +1,18 @@
 import { stringify } from "yaml";
 import type { LoadBalancerPlan } from "../../config/plan";
+import { hostAndPort, type Upstream } from "./upstream";
 import { gateChecks, gateMaps, gateVolume } from "./gate";
+
+/** Whether there are nodes to choose from: the agent keeps their list, in a folder that is no release's. */
+export function isBalanced({ nodes }: LoadBalancerPlan): boolean {
+    return nodes.length > 1;
+}
+
+const balancerFolder = "/balancer";
+const balancerVolume = `\${HARBORAGE_DIRECTORY}/balancer:${balancerFolder}`;
 
 /** Where a release's files are inside the container. */
 const release = "/etc/harborage/current";
-
-/** A node as the load balancer reaches it. */
-export interface Upstream {
-    readonly address: string;
-    readonly port: number;
-}
 
 export interface NginxArgs {
     readonly plan: LoadBalancerPlan;
@@ -25,9 +28,6 @@ export interface NginxArgs {
 export function renderNginx({ plan, upstreams }: NginxArgs): string {
     const { httpsPort, httpPort, hstsSeconds } = plan;
     const redirect = httpsPort === 443 ? "https://$host$request_uri" : `https://$host:${String(httpsPort)}$request_uri`;
-    const servers = upstreams.map(
-        ({ address, port }) => `        server ${address}:${String(port)} max_fails=1 fail_timeout=5s;`,
-    );
     return `user www-data;
 worker_processes auto;
 worker_rlimit_nofile 65535;
@@ -45,7 +45,7 @@ http {
     # Which node answered, how often one had to be asked, and how long each took.
     log_format main escape=json '{"time":"$time_iso8601","client":"$remote_addr","user":"$remote_user",'
         '"request":"$request","status":$status,"bytes":$body_bytes_sent,"seconds":$request_time,'
-        '"node":"$upstream_addr","nodeStatus":"$upstream_status","nodeSeconds":"$upstream_response_time",'
+        '${isBalanced(plan) ? '"name":"$node_name",' : ""}"node":"$upstream_addr","nodeStatus":"$upstream_status","nodeSeconds":"$upstream_response_time",'
         '"agent":"$http_user_agent"}';
     access_log /dev/stdout main;
 
@@ -68,11 +68,11 @@ http {
 
     upstream nodes {
         zone nodes 256k;
-${servers.join("\n")}
+${renderServers(plan, upstreams)}
         keepalive 64;
     }
 
-${gateMaps}
+${gateMaps}${isBalanced(plan) ? renderNames(upstreams) : ""}
     include ${release}/release.conf;
 
     server {
@@ -115,8 +115,8 @@ ${gateChecks}
             proxy_connect_timeout 3s;
             proxy_read_timeout 900s;
             proxy_send_timeout 900s;
-            proxy_next_upstream error timeout http_502 http_503 http_504 non_idempotent;
-            proxy_next_upstream_tries 2;
+            proxy_next_upstream error timeout ${retried(plan)} non_idempotent;
+            proxy_next_upstream_tries ${isBalanced(plan) ? "3" : "2"};
             proxy_next_upstream_timeout 30s;
         }
     }
@@ -124,45 +124,101 @@ ${gateChecks}
 `;
 }
 
+/**
+ * The answers that another node is asked after. CNCF Distribution says 500 when its storage is away, to everything until
+ * its own check has noticed.
+ */
+function retried(plan: LoadBalancerPlan): string {
+    const always = "http_502 http_503 http_504";
+    return isBalanced(plan) && plan.engine === "distribution" ? `http_500 ${always}` : always;
+}
+
+/** How a node is chosen, as nginx says it. */
+const methods = { random: "random two least_conn", least_conn: "least_conn", ip_hash: "ip_hash" } as const;
+
+/** Of an `upstream` block. The agent has the list where there is one to choose from. */
+function renderServers(plan: LoadBalancerPlan, upstreams: readonly Upstream[]): string {
+    return isBalanced(plan)
+        ? `        ${methods[plan.method]};\n        include ${balancerFolder}/nodes.conf;`
+        : upstreams
+              .map((upstream) => `        server ${hostAndPort(upstream)} max_fails=1 fail_timeout=5s;`)
+              .join("\n");
+}
+
+/** The name of the node that answered, for the log: of several that were asked, the last. */
+function renderNames(upstreams: readonly Upstream[]): string {
+    const names = upstreams.map((upstream) => {
+        const place = hostAndPort(upstream).replace(/[.[\]]/g, "\\$&");
+        return `        "~(^| )${place}$" ${upstream.name};\n`;
+    });
+    return `    map $upstream_addr $node_name {\n        default "";\n${names.join("")}    }\n`;
+}
+
 /** The compose file: nginx on the machine's own network, so that it sees clients' addresses and no port is proxied. */
 export function renderCompose(stack: string, plan: LoadBalancerPlan): string {
+    const logging = { driver: "json-file", options: { "max-size": "20m", "max-file": "5" } };
+    const common = {
+        image: plan.image,
+        labels: { "harborage.stack": stack },
+        network_mode: "host",
+        restart: "always",
+    };
+    const nginx = {
+        ...common,
+        entrypoint: isBalanced(plan)
+            ? ["sh", `${release}/agent/nginx.sh`]
+            : ["nginx", "-c", `${release}/nginx.conf`, "-g", "daemon off;"],
+        command: [],
+        // Requests in flight end before it does.
+        stop_signal: "SIGQUIT",
+        stop_grace_period: "60s",
+        read_only: true,
+        tmpfs: ["/run", "/tmp:mode=1777"],
+        cap_drop: ["ALL"],
+        cap_add: ["CHOWN", "DAC_OVERRIDE", "NET_BIND_SERVICE", "SETGID", "SETUID"],
+        security_opt: ["no-new-privileges"],
+        volumes: ["${HARBORAGE_STACK}:/etc/harborage:ro", gateVolume, ...(isBalanced(plan) ? [balancerVolume] : [])],
+        logging,
+        healthcheck: {
+            test: [
+                "CMD",
+                "curl",
+                "--silent",
+                "--show-error",
+                "--fail",
+                "--insecure",
+                "--max-time",
+                "4",
+                `https://127.0.0.1:${String(plan.httpsPort)}/healthz`,
+            ],
+            interval: "3s",
+            timeout: "5s",
+            retries: 5,
+        },
+    };
+    // A container of its own, so that it can be stopped and changed while nginx goes on. It does not share nginx's
+    // processes: Docker starts it again for good only where nginx happens to be up first, after a crash or a reboot.
+    const agent = {
+        ...common,
+        entrypoint: ["sh", `${release}/agent/agent.sh`],
+        command: [],
+        read_only: true,
+        tmpfs: ["/tmp:mode=1777"],
+        cap_drop: ["ALL"],
+        // The folder is not root's where Docker is used without root.
+        cap_add: ["DAC_OVERRIDE"],
+        security_opt: ["no-new-privileges"],
+        volumes: ["${HARBORAGE_STACK}:/etc/harborage:ro", balancerVolume],
+        logging,
+        healthcheck: {
+            test: ["CMD", "sh", `${release}/agent/balancer.sh`, "alive"],
+            interval: "3s",
+            timeout: "5s",
+            retries: 5,
+        },
+    };
     return stringify({
         name: plan.project,
-        services: {
-            nginx: {
-                image: plan.image,
-                labels: { "harborage.stack": stack },
-                network_mode: "host",
-                restart: "always",
-                entrypoint: ["nginx", "-c", `${release}/nginx.conf`, "-g", "daemon off;"],
-                command: [],
-                // Requests in flight end before it does.
-                stop_signal: "SIGQUIT",
-                stop_grace_period: "60s",
-                read_only: true,
-                tmpfs: ["/run", "/tmp:mode=1777"],
-                cap_drop: ["ALL"],
-                cap_add: ["CHOWN", "DAC_OVERRIDE", "NET_BIND_SERVICE", "SETGID", "SETUID"],
-                security_opt: ["no-new-privileges"],
-                volumes: ["${HARBORAGE_STACK}:/etc/harborage:ro", gateVolume],
-                logging: { driver: "json-file", options: { "max-size": "20m", "max-file": "5" } },
-                healthcheck: {
-                    test: [
-                        "CMD",
-                        "curl",
-                        "--silent",
-                        "--show-error",
-                        "--fail",
-                        "--insecure",
-                        "--max-time",
-                        "4",
-                        `https://127.0.0.1:${String(plan.httpsPort)}/healthz`,
-                    ],
-                    interval: "3s",
-                    timeout: "5s",
-                    retries: 5,
-                },
-            },
-        },
+        services: isBalanced(plan) ? { nginx, agent } : { nginx },
     });
 }

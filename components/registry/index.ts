@@ -116,7 +116,10 @@ function inTurn(
             address,
             beforeRelease: () => [...storage.ready, ...first, ...(before === undefined ? [] : [before.released])],
         });
-        nodes.push({ upstream: address.apply((host) => ({ address: host, port: node.port })), released });
+        nodes.push({
+            upstream: address.apply((host) => ({ name: node.name, address: host, port: node.port })),
+            released,
+        });
     }
     return nodes;
 }

@@ -17,8 +17,8 @@ function planWith(loadBalancer: Readonly<Record<string, unknown>> = {}): LoadBal
 }
 
 const upstreams = [
-    { address: "127.0.0.1", port: 5000 },
-    { address: "10.0.0.2", port: 5001 },
+    { name: "one", address: "127.0.0.1", port: 5000 },
+    { name: "two", address: "10.0.0.2", port: 5001 },
 ];
 
 function nginx(loadBalancer: Readonly<Record<string, unknown>> = {}): Directive[] {
@@ -116,6 +116,37 @@ describe("nginx.conf", () => {
             "error timeout http_502 http_503 http_504 non_idempotent",
         ]);
         assert.deepEqual(values(proxy, "proxy_next_upstream_tries"), ["2"]);
+    });
+
+    it("leaves it to the agent which of several nodes get requests, and chooses among them as the stack file says", () => {
+        for (const [method, expected] of [
+            ["random", "random two least_conn"],
+            ["least_conn", "least_conn"],
+            ["ip_hash", "ip_hash"],
+        ] as const) {
+            const several = parseNginx(
+                renderNginx({ plan: { ...planWith({ method }), nodes: ["one", "two"] }, upstreams }),
+            );
+            const upstream = blocks(several, "upstream", "nodes")[0]?.block ?? [];
+            assert.deepEqual(
+                upstream.map(({ words }) => words.join(" ")),
+                ["zone nodes 256k", expected, "include /balancer/nodes.conf", "keepalive 64"],
+            );
+        }
+    });
+
+    it("logs the name of the node that answered, where there are several", () => {
+        const several = parseNginx(renderNginx({ plan: { ...planWith(), nodes: ["one", "two"] }, upstreams }));
+        const names = (blocks(several, "map", "$upstream_addr", "$node_name")[0]?.block ?? []).map(
+            ({ words }) => words,
+        );
+        assert.deepEqual(names[0], ["default", ""]);
+        const nameOf = (address: string) =>
+            names.find(([pattern = ""]) => pattern.startsWith("~") && new RegExp(pattern.slice(1)).test(address))?.[1];
+        assert.equal(nameOf("127.0.0.1:5000"), "one");
+        assert.equal(nameOf("127.0.0.1:5000, 10.0.0.2:5001"), "two");
+        assert.equal(nameOf("110.0.0.2:5001"), undefined);
+        assert.match(values(blocks(several, "http")[0]?.block, "log_format").join(), /"name":"\$node_name"/);
     });
 
     it("speaks modern TLS and HTTP/2, with the certificate of the release", () => {
@@ -303,6 +334,22 @@ describe("compose file of the load balancer", () => {
     it("ends requests in flight before it stops", () => {
         assert.equal(services.nginx["stop_signal"], "SIGQUIT");
         assert.equal(services.nginx["stop_grace_period"], "60s");
+    });
+
+    it("has the agent in a container of its own where there are several nodes, with the list of them", () => {
+        const several = { ...planWith(), nodes: ["one", "two"] };
+        const { services: both } = parse(renderCompose("test", several)) as {
+            services: Record<"nginx" | "agent", Record<string, unknown>>;
+        };
+        assert.deepEqual(Object.keys(both), ["nginx", "agent"]);
+        assert.equal(both.agent["image"], both.nginx["image"]);
+        for (const { volumes, network_mode: network, restart, read_only: isReadOnly } of Object.values(both)) {
+            assert.ok((volumes as string[]).includes("${HARBORAGE_DIRECTORY}/balancer:/balancer"));
+            assert.deepEqual([network, restart, isReadOnly], ["host", "always", true]);
+        }
+        // What shares processes with another container is not started again when Docker is.
+        assert.equal(both.agent["pid"], undefined);
+        assert.match(JSON.stringify(both.agent["healthcheck"]), /balancer\.sh","alive"/);
     });
 
     it("asks at the port that clients use whether it is well", () => {

@@ -15,8 +15,14 @@ const EXCLUDED = ["man", "locale", "doc", "info", "i18n", "groff", "help"].map(
     (name) => `path-exclude=/usr/share/${name}/*`,
 );
 
-/** Which release the images are made of: Debian's for which FACTS of nginx and busybox are known, else the machine's own. */
+/** Which of Debian's releases root file systems are made of; with Ubuntu it is the machine's own. */
 const DEBIAN_RELEASE = "trixie";
+
+/**
+ * The one that nginx is from: since 1.27.4 it keeps idle connections of clients through a reload. Mirrors may have an older
+ * copy of a release that is still in the making; it is signed all the same.
+ */
+const NGINX_RELEASE = "forky";
 
 /** A release of Debian or Ubuntu, as mmdebstrap is told it. */
 export interface Release {
@@ -33,7 +39,7 @@ export interface Release {
  * @throws Problem where that cannot be done, with what to do instead
  */
 export async function makeRootFs(target: string): Promise<void> {
-    const release = findRelease();
+    const release = findRelease(NGINX_RELEASE);
     await ensureMmdebstrap();
     await run(
         "mmdebstrap",
@@ -43,6 +49,7 @@ export async function makeRootFs(target: string): Promise<void> {
             `--include=${PACKAGES.join(",")}`,
             // Device nodes are the container engine's business.
             "--skip=output/dev",
+            '--aptopt=Acquire::Check-Valid-Until "false"',
             ...EXCLUDED.map((option) => `--dpkgopt=${option}`),
             `--customize-hook=${path.join(__dirname, "nginx-root.sh")}`,
             release.suite,
@@ -81,9 +88,10 @@ export function packageVersion(status: string, name: string): string | undefined
 /**
  * The release to make root file systems of.
  *
+ * @param suite Debian's
  * @throws Problem where the machine runs another distribution, or its sources name no mirror
  */
-export function findRelease(): Release {
+export function findRelease(suite = DEBIAN_RELEASE): Release {
     const os = existsSync("/etc/os-release") ? readFileSync("/etc/os-release", "utf8") : "";
     const value = (name: string): string => new RegExp(`^${name}="?([^"\\n]*)"?$`, "mu").exec(os)?.[1] ?? "";
     const ubuntu = value("ID") === "ubuntu";
@@ -96,9 +104,7 @@ export function findRelease(): Release {
                 "  harborage:images: { registry: NAME:TAG, nginx: NAME:TAG, bundle: { path: /…/images.tar, sha256: … } }",
         );
     }
-    return ubuntu
-        ? { suite: codename, components: "main,universe", mirror }
-        : { suite: DEBIAN_RELEASE, components: "main", mirror };
+    return ubuntu ? { suite: codename, components: "main,universe", mirror } : { suite, components: "main", mirror };
 }
 
 /** Every place that this machine's apt takes packages from. */

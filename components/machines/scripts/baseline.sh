@@ -40,6 +40,6 @@ delete() {
     lock_machine "$directory"
     # Another generation takes this one's place before its projects are deleted, and they leave what is not theirs alone.
     take_down_all "$directory"
-    rm -rf "${directory:?}/stacks" "$directory/gate" "$directory/images" "$directory/installers" "$directory/incarnation"
+    rm -rf "${directory:?}/stacks" "$directory/gate" "$directory/balancer" "$directory/images" "$directory/installers" "$directory/incarnation"
     remove_empty "$directory/data" "$directory"
 }

@@ -67,7 +67,7 @@ delete() {
     [[ -d $directory ]] || return 0
     lock_machine "$directory"
     if same_incarnation "$directory" "$incarnation"; then
-        rm -rf "${directory:?}/stacks" "$directory/gate" "$directory/images" "$directory/installers" "$directory/incarnation"
+        rm -rf "${directory:?}/stacks" "$directory/gate" "$directory/balancer" "$directory/images" "$directory/installers" "$directory/incarnation"
     fi
     rm -f "$directory/incarnation.new"
     for mark in "$directory"/data/*.claim; do
@@ -142,7 +142,7 @@ check_contents() {
     local directory=$1 other
     [[ -d $directory && ! -f $directory/incarnation ]] || return 0
     other=$(find "$directory" -mindepth 1 -maxdepth 1 \
-        ! -name data ! -name stacks ! -name gate ! -name images ! -name installers ! -name incoming ! -name 'incarnation*' ! -name lock ! -name lost+found ! -name '.harborage-probe.*' \
+        ! -name data ! -name stacks ! -name gate ! -name balancer ! -name images ! -name installers ! -name incoming ! -name 'incarnation*' ! -name lock ! -name lost+found ! -name '.harborage-probe.*' \
         -print -quit 2>/dev/null) || true
     [[ -z $other ]] || problem "$directory holds other things ($other); name a folder of its own (machines.*.directory)"
 }

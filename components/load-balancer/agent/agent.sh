@@ -1,0 +1,45 @@
+#!/bin/sh
+# agent.sh: looks at the nodes once a second, has it decided which of them get requests, and asks nginx's container to
+# apply what is new. While it does not run, nginx goes on with what it has.
+set -eu
+
+release=/etc/harborage/current
+home=/balancer
+seen=/tmp/seen
+
+running=$(readlink "$release")
+asked=
+again=0
+trap 'exit 0' TERM INT
+
+# Its container is not made anew when a release brings a new agent.
+follow() {
+    [ "$(readlink "$release")" = "$running" ] || exec sh "$release/agent/agent.sh"
+}
+
+# What curl cannot say of a node counts for nothing; it says of each that it gave no answer.
+look() {
+    rm -rf "$seen"
+    mkdir "$seen"
+    timeout 5 curl --disable --config "$release/agent/probes.curl" >"$seen/answers" 2>/dev/null || true
+    awk -v directory="$seen" -f "$release/agent/observe.awk" "$seen/answers"
+}
+
+# ask: wakes nginx's container when it has not got what was decided; again when it still has not after a while.
+ask() {
+    if cmp -s "$home/wanted.conf" "$home/nodes.conf" || [ ! -p "$home/wake" ]; then return 0; fi
+    now=$(date +%s)
+    wanted=$(cat "$home/wanted.conf")
+    if [ "$wanted" = "$asked" ] && [ "$now" -lt "$again" ]; then return 0; fi
+    asked=$wanted
+    again=$((now + 10))
+    printf '\n' 1<>"$home/wake"
+}
+
+while :; do
+    sleep 1 &
+    follow
+    if look | sh "$release/agent/balancer.sh" decide; then date +%s >"$home/round"; fi
+    ask
+    wait "$!" || true
+done

@@ -1,0 +1,49 @@
+import type { LoadBalancerPlan } from "../../config/plan";
+import { hostAndPort, type Upstream } from "./upstream";
+
+/** What the agent of a load balancer with several nodes is told: pure functions to text. */
+
+/** The nodes, as records of decide.awk. */
+export function renderNodes(upstreams: readonly Upstream[]): string {
+    return upstreams.map(({ name, address, port }) => `node ${name} ${address} ${String(port)}\n`).join("");
+}
+
+/**
+ * What tells whether a node is well, by name. Harbor's health answers 200 whatever it says, and does not notice a wrong
+ * token key; CNCF Distribution answers /v2/ with 503 when its storage is away.
+ */
+const probes = {
+    distribution: { v2: "/v2/" },
+    harbor: {
+        v2: "/v2/",
+        token: "/service/token?service=harbor-registry&scope=",
+        health: "/api/v2.0/health",
+    },
+} as const;
+
+/**
+ * One round of probes, as a file for curl's `--config` (curl.se/docs/manpage.html): all nodes at once, and of each what
+ * it answered, as observe.awk reads it. A round ends within 2 s, so that a node that has died in any way is out after 5 s.
+ */
+export function renderProbes(plan: LoadBalancerPlan, upstreams: readonly Upstream[]): string {
+    const each = upstreams.flatMap((upstream) =>
+        Object.entries(probes[plan.engine]).map(([probe, path]) => ({ ...upstream, probe, path })),
+    );
+    const transfers = each.map(({ probe, path, ...upstream }) =>
+        [
+            `url = "http://${hostAndPort(upstream)}${path}"`,
+            `output = "/tmp/seen/${upstream.name}.${probe}"`,
+            `write-out = "answer ${upstream.name} ${probe} %{http_code} %{exitcode}\\n"`,
+            // As nginx asks.
+            `header = "Host: ${plan.host}"`,
+            'header = "X-Forwarded-Proto: https"',
+            'user-agent = "harborage-lb"',
+            'noproxy = "*"',
+            "connect-timeout = 1",
+            "max-time = 1.8",
+            "max-filesize = 1000000",
+        ].join("\n"),
+    );
+    const together = ["silent", "parallel", "parallel-immediate", `parallel-max = ${String(each.length)}`].join("\n");
+    return `${[`${together}\n${transfers[0] ?? ""}`, ...transfers.slice(1)].join("\nnext\n")}\n`;
+}

@@ -1,0 +1,292 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { Agent, request } from "node:https";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, describe, it } from "mocha";
+import { archive } from "../../components/compose-stack/archive";
+import { renderFiles, type PlainFile } from "../../components/compose-stack/render-files";
+import { balancerFiles } from "../../components/load-balancer";
+import { scriptText } from "../../components/machines/script-text";
+import type { LoadBalancerPlan } from "../../config/plan";
+import { standInImages } from "../../toolchain/images/build";
+import { docker, ensureDocker, lifeOf, removeContainersOf } from "../support/docker";
+import { FakeNode } from "../support/fake-node";
+import { freePorts } from "../support/launcher";
+import { attempt, run, until, type Ran } from "../support/processes";
+import { selfSigned } from "../support/self-signed";
+
+const stack = `test-balancer-${process.pid}`;
+const project = `harborage-${stack}-lb`;
+
+/** A client that keeps connections and tries nothing twice, but for what RFC 9112, 9.3.1 asks of every client. */
+class Load {
+    readonly failures: string[] = [];
+    /** Requests on a kept connection that was being closed: asked again. */
+    closed = 0;
+    readonly nodes = new Map<string, number>();
+    requests = 0;
+    private readonly agent = new Agent({ keepAlive: true, rejectUnauthorized: false });
+    private running = true;
+    private readonly workers: Promise<void>[];
+
+    constructor(
+        private readonly port: number,
+        workers: number,
+        private readonly pauseMilliseconds: number,
+    ) {
+        this.workers = Array.from({ length: workers }, () => this.work());
+    }
+
+    async end(): Promise<void> {
+        this.running = false;
+        await Promise.all(this.workers);
+        this.agent.destroy();
+    }
+
+    private async work(): Promise<void> {
+        while (this.running) {
+            let failure = await this.ask();
+            for (; failure === "closed"; failure = await this.ask()) {
+                this.closed += 1;
+            }
+            this.requests += 1;
+            if (failure !== undefined) {
+                this.failures.push(failure);
+            }
+            await new Promise((done) => setTimeout(done, this.pauseMilliseconds));
+        }
+    }
+
+    private ask(): Promise<string | undefined> {
+        return new Promise((done) => {
+            const asked = request(
+                { host: "127.0.0.1", port: this.port, path: "/v2/app/tags/list", agent: this.agent },
+                (response) => {
+                    response.resume();
+                    response
+                        .on("error", (error) => done(String(error)))
+                        .on("end", () => {
+                            const node = String(response.headers["x-node"]);
+                            this.nodes.set(node, (this.nodes.get(node) ?? 0) + 1);
+                            done(response.statusCode === 200 ? undefined : `status ${String(response.statusCode)}`);
+                        });
+                },
+            );
+            const failed = (error: NodeJS.ErrnoException) => {
+                done(asked.reusedSocket && error.code === "ECONNRESET" ? "closed" : String(error));
+            };
+            asked.on("error", failed).end();
+        });
+    }
+}
+
+describe("a load balancer with several nodes", function () {
+    this.timeout("2m");
+
+    const folder = mkdtempSync(join(tmpdir(), "harborage-balancer-"));
+    const container = `${project}-nginx-1`;
+    const nodes = ["a", "b", "c"].map((name, index) => new FakeNode(name, `127.0.9.${index + 1}`, 5000));
+    const [a, b, c] = nodes as [FakeNode, FakeNode, FakeNode];
+    let plan: LoadBalancerPlan;
+
+    const script = (name: string, words: readonly string[], data = ""): Promise<Ran> =>
+        attempt("bash", ["-s", "--", "apply", folder, ...words], {
+            input: scriptText(join(__dirname, "../../components", name), data),
+        });
+    /** Makes a release, as `up` does. */
+    const release = async (behind: readonly FakeNode[], more: Record<string, PlainFile> = {}): Promise<Ran> => {
+        const { key, cert } = certificate;
+        const chosen = { ...plan, nodes: behind.map(({ name }) => name) };
+        const text = renderFiles({ ...balancerFiles(stack, chosen, behind), ...more });
+        const hash = createHash("sha256").update(text).digest("hex");
+        const secrets = await archive({ "root/server.crt": cert, "root/server.key": key });
+        const files = await script("compose-stack/scripts/files.sh", [project, hash], text);
+        assert.equal(files.code, 0, files.output);
+        return script("compose-stack/scripts/release.sh", ["1", project, hash, "60"], secrets);
+    };
+    const certificate = selfSigned(["DNS:registry.test"]);
+    const command = (...words: readonly string[]) =>
+        attempt(join(folder, "stacks", project, "current/harborage-lb"), words);
+    /** What `status` says of a node, but for its address and for how long. */
+    const statusOf = async (node: FakeNode) => {
+        const { stdout } = await command("status");
+        const words = stdout
+            .split("\n")
+            .find((line) => line.startsWith(`${node.name} `))
+            ?.split(/\s+/);
+        return words && { class: words[2], rotation: words[3], why: words.slice(6).join(" ") };
+    };
+    const rotation = () =>
+        readFileSync(join(folder, "balancer/nodes.conf"), "utf8")
+            .split("\n")
+            .filter((line) => line !== "" && !line.includes(" down;"))
+            .map((line) => line.replace(/^.*# /, ""))
+            .join(" ");
+    /** Seconds until nginx has these nodes in rotation. */
+    const secondsUntil = async (expected: string, seconds: number) => {
+        const began = Date.now();
+        await until(`in rotation: ${expected}`, seconds, () => rotation() === expected);
+        return (Date.now() - began) / 1000;
+    };
+    /** Whether nginx knows how to keep idle connections on a reload. */
+    const keepsConnections = () =>
+        readFileSync(join(folder, "stacks", project, "current/release.conf"), "utf8").includes("keepalive_min_timeout");
+    const underLoad = async (action: () => Promise<void>) => {
+        const load = new Load(plan.httpsPort, 8, 5);
+        await action().finally(() => load.end());
+        assert.deepEqual(load.failures.slice(0, 5), [], `${load.failures.length} of ${load.requests} failed`);
+        if (keepsConnections()) {
+            assert.equal(load.closed, 0);
+        }
+        return load;
+    };
+
+    before(async () => {
+        await ensureDocker();
+        const images = await standInImages();
+        if (images !== undefined) {
+            await run("docker", ["load", "--quiet", "--input", images.bundle.path]);
+        }
+        const [httpsPort = 0, httpPort = 0] = await freePorts(2);
+        plan = {
+            machine: "box",
+            project,
+            image: images?.nginx ?? "nginx:1.30.1",
+            host: "registry.test",
+            httpsPort,
+            httpPort,
+            hstsSeconds: 0,
+            method: "random",
+            drainSeconds: 20,
+            engine: "harbor",
+            nodes: [],
+        };
+        writeFileSync(join(folder, "incarnation"), "1\n");
+        mkdirSync(join(folder, "stacks", project, "plain"), { recursive: true });
+        mkdirSync(join(folder, "stacks", project, "releases"));
+        for (const node of nodes) {
+            await node.become("well");
+        }
+        const ran = await release(nodes);
+        assert.equal(ran.code, 0, ran.output);
+    });
+
+    after(async () => {
+        await removeContainersOf(stack);
+        for (const node of nodes) {
+            await node.become("dead");
+        }
+        await run("rm", ["-rf", folder]);
+    });
+
+    it("sends requests to all of them, and says in its log which one answered", async () => {
+        const load = await underLoad(() => new Promise((done) => setTimeout(done, 1000)));
+        assert.deepEqual([...load.nodes.keys()].sort(), ["a", "b", "c"]);
+        assert.match(await docker("logs", container), /"name":"b","node":"127\.0\.9\.2:5000"/);
+    });
+
+    it("takes a dead node out within 5 s, and puts it back when it is well; no request fails", async () => {
+        await underLoad(async () => {
+            await a.become("dead");
+            assert.ok((await secondsUntil("b c", 10)) <= 5);
+            await a.become("well");
+            await secondsUntil("a b c", 10);
+        });
+        // It takes connections, and says nothing.
+        await c.become("mute");
+        assert.ok((await secondsUntil("a b", 10)) <= 5.5);
+        await c.become("well");
+        await secondsUntil("a b c", 10);
+    });
+
+    it("takes a node out that answers and is sick, but never the last one", async () => {
+        await b.become("sick");
+        assert.ok((await secondsUntil("a c", 10)) <= 5);
+        assert.deepEqual(await statusOf(b), { class: "sick", rotation: "out", why: "jobservice unhealthy" });
+        await a.become("dead");
+        await secondsUntil("c", 10);
+        const refused = await command("drain", "c");
+        assert.equal(refused.code, 1);
+        assert.match(refused.stderr, /c stays in rotation: no other node is as good as c, which is well/);
+        assert.match(refused.stderr, /a is dead \(no answer\); b is sick \(jobservice unhealthy\)/);
+        await c.become("sick");
+        await secondsUntil("b c", 10);
+        await b.become("well");
+        await secondsUntil("b", 10);
+        await a.become("well");
+        await c.become("well");
+        await secondsUntil("a b c", 15);
+    });
+
+    it("drains a node: its requests end, and nobody sees it", async () => {
+        a.milliseconds = 1500;
+        await underLoad(async () => {
+            await new Promise((done) => setTimeout(done, 300));
+            const drained = await command("drain", "a");
+            assert.equal(drained.code, 0, drained.output);
+            const { requests } = a;
+            assert.equal(rotation(), "b c");
+            assert.equal((await statusOf(a))?.rotation, "out");
+            await new Promise((done) => setTimeout(done, 500));
+            assert.equal(a.requests, requests);
+            await a.become("dead");
+            a.milliseconds = 0;
+            await a.become("well");
+            const restored = await command("restore", "a");
+            assert.equal(restored.code, 0, restored.output);
+            assert.equal(rotation(), "a b c");
+        });
+    });
+
+    it("goes on with the nodes that it has while the agent is down", async () => {
+        await docker("stop", "--time", "5", `${project}-agent-1`);
+        await underLoad(async () => {
+            await a.become("dead");
+            await new Promise((done) => setTimeout(done, 3000));
+            assert.equal(rotation(), "a b c");
+            assert.equal((await command("drain", "a", "3")).code, 0);
+            assert.equal(rotation(), "b c");
+            await a.become("well");
+            assert.equal((await command("restore", "a")).code, 0);
+            assert.equal(rotation(), "a b c");
+        });
+        await docker("start", `${project}-agent-1`);
+    });
+
+    it("gets another list of nodes, and a new agent, without a restart; no request fails", async () => {
+        const lives = async () => [await lifeOf(container), await lifeOf(`${project}-agent-1`)];
+        const before = await lives();
+        b.milliseconds = 1000;
+        await underLoad(async () => {
+            const fewer = await release([a, c], { "agent/agent.sh": changedAgent() });
+            assert.equal(fewer.code, 0, fewer.output);
+            // Its requests have ended: it may be taken down.
+            await b.become("dead");
+            b.milliseconds = 0;
+            await b.become("well");
+            const more = await release(nodes);
+            assert.equal(more.code, 0, more.output);
+        });
+        assert.deepEqual(
+            (await lives()).map(({ id, startedAt }) => [id, startedAt]),
+            before.map(({ id, startedAt }) => [id, startedAt]),
+        );
+        assert.match(await docker("logs", `${project}-agent-1`), /a new agent/);
+    });
+
+    it("comes back with its agent when nginx has crashed", async () => {
+        const { pid } = await lifeOf(container);
+        process.kill(pid, "SIGKILL");
+        await until("it answers again", 20, async () => (await command("status")).stdout.includes("c "));
+        await b.become("sick");
+        await secondsUntil("a c", 10);
+    });
+
+    /** The agent as it is, and one line in its log. */
+    function changedAgent(): PlainFile {
+        const text = readFileSync(join(__dirname, "../../components/load-balancer/agent/agent.sh"), "utf8");
+        return { content: text.replace("set -eu\n", "set -eu\necho a new agent\n") };
+    }
+});
