@@ -30,7 +30,7 @@ const balancer = new LoadBalancer(
         certificates,
         upstreams: registry.nodes.map(({ upstream }) => upstream),
     },
-    { dependsOn: registry.nodes.map(({ released }) => released) },
+    { dependsOn: registry.nodes.flatMap(({ ready }) => ready) },
 );
 
 createSettings({ plan, registry, balancer, balancerMachine, certificates });

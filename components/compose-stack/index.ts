@@ -93,9 +93,12 @@ export class ComposeStack extends pulumi.ComponentResource {
             { parent: this, dependsOn: projectPlace },
         );
         const secrets = pulumi.secret(pulumi.output(args.secretFiles).apply((contents) => archive(contents)));
-        this.change = pulumi
-            .all([id, hash, secrets])
-            .apply((parts) => createHash("sha256").update(parts.join("\0")).digest("hex"));
+        // Nothing can be told from it: secrets that people choose are beside long generated ones.
+        this.change = pulumi.unsecret(
+            pulumi
+                .all([id, hash, secrets])
+                .apply((parts) => createHash("sha256").update(parts.join("\0")).digest("hex")),
+        );
         this.released = runScript(
             `${name}-release`,
             host,

@@ -1,7 +1,8 @@
 import * as pulumi from "@pulumi/pulumi";
 import type { NodePlan, Plan } from "../../config/plan";
 import type { Certificates } from "../certificates";
-import type { LoadBalancer, Upstream } from "../load-balancer";
+import type { ComposeStack, ComposeStackArgs } from "../compose-stack";
+import { drainNode, restoreNode, type LoadBalancer, type Upstream } from "../load-balancer";
 import { machineNamed, nodeAddress, type Machine } from "../machines";
 import type { Storage } from "../storage";
 import { Credentials, DistributionNode } from "./distribution";
@@ -27,6 +28,8 @@ export interface RegistryNode {
     readonly upstream: pulumi.Output<Upstream>;
     /** Done when the node is healthy. */
     readonly released: pulumi.CustomResource;
+    /** Done when it can be sent requests. */
+    readonly ready: readonly pulumi.Resource[];
 }
 
 export interface RegistryArgs {
@@ -42,7 +45,7 @@ interface Place {
     readonly node: NodePlan;
     readonly machine: Machine;
     readonly address: pulumi.Output<string>;
-    readonly beforeRelease: () => readonly pulumi.Resource[];
+    readonly beforeRelease: ComposeStackArgs["beforeRelease"];
 }
 
 /** The nodes of a plan, with what they share. */
@@ -95,30 +98,41 @@ export function createRegistry(args: RegistryArgs): Registry {
 }
 
 /**
- * Makes nodes so that changes go from one to the next, each with a health gate; what is heavy (images, files) is done on
- * all of them at the same time.
+ * Makes nodes so that changes go from one to the next: out of rotation, changed, healthy, back in rotation. What is heavy
+ * (images, files) is done on all of them at the same time, before.
  *
  * @param first what must be done before the first node changes
  */
 function inTurn(
     { plan, machines, storage }: RegistryArgs,
     first: readonly pulumi.Resource[],
-    create: (place: Place) => { readonly released: pulumi.CustomResource },
+    create: (place: Place) => Pick<ComposeStack, "released" | "change">,
 ): RegistryNode[] {
     const nodes: RegistryNode[] = [];
     for (const node of plan.nodes) {
         const machine = machineNamed(machines, node.machine);
         const address = nodeAddress(node, machine);
-        const before = nodes.at(-1);
-        const { released } = create({
+        const waits = [...storage.ready, ...first, ...(nodes.at(-1)?.ready ?? [])];
+        const rotation = (change: pulumi.Output<string>) => ({
+            machine: machineNamed(machines, plan.loadBalancer.machine),
+            plan: plan.loadBalancer,
+            node: node.name,
+            change,
+        });
+        const isAlone = plan.nodes.length === 1;
+        const { released, change } = create({
             node,
             machine,
             address,
-            beforeRelease: () => [...storage.ready, ...first, ...(before === undefined ? [] : [before.released])],
+            beforeRelease: (changed) =>
+                isAlone ? waits : [drainNode(`${node.name}-drain`, rotation(changed), { dependsOn: waits })],
         });
         nodes.push({
             upstream: address.apply((host) => ({ name: node.name, address: host, port: node.port })),
             released,
+            ready: isAlone
+                ? [released]
+                : [restoreNode(`${node.name}-restore`, rotation(change), { dependsOn: released })],
         });
     }
     return nodes;

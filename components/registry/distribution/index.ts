@@ -96,6 +96,8 @@ export function bucketSecrets(objects: ObjectStorage | undefined): Record<`servi
 export class DistributionNode extends pulumi.ComponentResource {
     /** Done when the node is healthy. */
     readonly released: pulumi.CustomResource;
+    /** A text that is another one with each release. */
+    readonly change: pulumi.Output<string>;
 
     constructor(name: string, args: DistributionNodeArgs, options?: pulumi.ComponentResourceOptions) {
         super("harborage:index:DistributionNode", name, {}, options);
@@ -153,6 +155,7 @@ export class DistributionNode extends pulumi.ComponentResource {
             { parent: this },
         );
         this.released = stack.released;
+        this.change = stack.change;
         this.registerOutputs({});
     }
 }

@@ -93,6 +93,8 @@ function renderTrust({ storage }: SettledPlan): Record<string, PlainFile> {
 export class HarborNode extends pulumi.ComponentResource {
     /** Done when the node is healthy. */
     readonly released: pulumi.CustomResource;
+    /** A text that is another one with each release. */
+    readonly change: pulumi.Output<string>;
 
     constructor(name: string, args: HarborNodeArgs, options?: pulumi.ComponentResourceOptions) {
         super("harborage:index:HarborNode", name, {}, options);
@@ -183,6 +185,7 @@ export class HarborNode extends pulumi.ComponentResource {
             { parent: this },
         );
         this.released = compose.released;
+        this.change = compose.change;
         this.registerOutputs({});
     }
 
