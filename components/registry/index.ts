@@ -65,6 +65,7 @@ export function createRegistry(args: RegistryArgs): Registry {
                         registry,
                         credentials,
                         objects: storage.objects,
+                        nginxImage: plan.loadBalancer.image,
                         ...place,
                     }),
             ),

@@ -318,6 +318,15 @@ describe("program of a registry with its images in a bucket", () => {
         }
     });
 
+    it("looks at the bucket before the node changes", () => {
+        const files = String(plain(command(run, "this-machine-files").inputs["stdin"]));
+        assert.match(files, /^@@ 0644 hooks\/validate\.sh$/m);
+        assert.match(
+            files,
+            /^check objects \S*nginx\S* bash objects\.sh MACHINE=machines\.this-machine ENDPOINT=https:\/\/s3\.test /m,
+        );
+    });
+
     it("has no folder of data, and says where images are", () => {
         assert.ok(!run.resources.some(({ name }) => name === "this-machine-data"));
         assert.deepEqual(plain(run.outputs["storage"]), {

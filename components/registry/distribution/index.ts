@@ -7,6 +7,7 @@ import type { UserConfig } from "../../../config/schema";
 import { ComposeStack, hook, type ComposeStackArgs, type PlainFile } from "../../compose-stack";
 import type { Machine } from "../../machines";
 import type { ObjectPlace, ObjectStorage } from "../../storage";
+import { storageChecks } from "../../storage/checks";
 import { bcrypt, renderHtpasswd } from "../htpasswd";
 import { configSecrets, objectsCaFile, renderCompose, renderConfig, renderGate, renderSchedule } from "./render";
 
@@ -67,6 +68,8 @@ export interface DistributionNodeArgs {
     readonly credentials: Credentials;
     /** Where images are that are not on the node. */
     readonly objects?: ObjectStorage | undefined;
+    /** The load balancer's, which is on the node's machine too. */
+    readonly nginxImage: string;
     /** What must be done right before a release of it is switched to. */
     readonly beforeRelease?: ComposeStackArgs["beforeRelease"];
 }
@@ -132,6 +135,16 @@ export class DistributionNode extends pulumi.ComponentResource {
                         "registry/start.sh": { content: start, mode: "0755" },
                         "registry/collect.sh": { content: collect, mode: "0755" },
                         ...bucketFiles(place),
+                        ...storageChecks({
+                            machine: machine.name,
+                            objects: place && {
+                                place,
+                                image: args.nginxImage,
+                                caFile: objectsCaFile,
+                                accessKeyFile: `service/${configSecrets.accessKey}`,
+                                secretKeyFile: `service/${configSecrets.secretKey}`,
+                            },
+                        }),
                         ...(node.gateImage === undefined ? {} : { "gate/nginx.conf": { content: renderGate() } }),
                     };
                 }),

@@ -6,6 +6,7 @@ import type { HarborPlan, NodePlan } from "../../../config/plan";
 import { ComposeStack, hook, type ComposeStackArgs, type PlainFile } from "../../compose-stack";
 import { quote, type Machine } from "../../machines";
 import type { Storage } from "../../storage";
+import { storageChecks } from "../../storage/checks";
 import { backupParts, backupSecretFiles, type BackupArgs } from "./backup";
 import {
     namedVolumes,
@@ -89,6 +90,51 @@ function renderTrust({ storage }: SettledPlan): Record<string, PlainFile> {
     );
 }
 
+/** Secret files that are there for the checks of the storage alone. */
+const checkSecrets = {
+    accessKey: "root/objects-access-key",
+    secretKey: "root/objects-secret-key",
+    cachePassword: "root/cache-password",
+} as const;
+
+/** What is looked at before anything on the node is touched: with Harbor's own images, which are there. */
+function renderChecks({ config, storage }: SettledPlan, machine: string): Record<string, PlainFile> {
+    const { objects, database, cache } = storage;
+    // It has curl and psql.
+    const image = `goharbor/harbor-db:v${config.version}`;
+    return storageChecks({
+        machine,
+        objects:
+            objects.kind === "external"
+                ? {
+                      place: objects,
+                      image,
+                      caFile: trustFile.objects,
+                      accessKeyFile: checkSecrets.accessKey,
+                      secretKeyFile: checkSecrets.secretKey,
+                  }
+                : undefined,
+        database:
+            database.kind === "external"
+                ? {
+                      place: database,
+                      image,
+                      caFile: trustFile.database,
+                      passwordFile: backupSecretFiles.databasePassword,
+                  }
+                : undefined,
+        cache:
+            cache.kind === "external"
+                ? {
+                      place: cache,
+                      image: `goharbor/prepare:v${config.version}`,
+                      caFile: trustFile.cache,
+                      passwordFile: checkSecrets.cachePassword,
+                  }
+                : undefined,
+    });
+}
+
 /** A node that runs Harbor. */
 export class HarborNode extends pulumi.ComponentResource {
     /** Done when the node is healthy. */
@@ -144,6 +190,7 @@ export class HarborNode extends pulumi.ComponentResource {
                         },
                         "registry/start.sh": { content: readFileSync(script("start.sh"), "utf8"), mode: "0755" },
                         ...renderTrust(settledPlan),
+                        ...renderChecks(settledPlan, machine.name),
                         ...backup.plainFiles,
                         "hooks/generate.sh": hook(script("hooks/generate.sh"), variables, volumes),
                         "hooks/health.sh": hook(script("hooks/health.sh"), { ...variables, ADDRESS: address }),
@@ -155,6 +202,9 @@ export class HarborNode extends pulumi.ComponentResource {
                     "root/private_key.pem": secrets.tokenKey,
                     "root/root.crt": secrets.tokenCertificate,
                     ...backupSecrets(secrets, args.backup, secret),
+                    ...(objects?.accessKey && { [checkSecrets.accessKey]: objects.accessKey }),
+                    ...(objects?.secretKey && { [checkSecrets.secretKey]: objects.secretKey }),
+                    ...(cache?.password && { [checkSecrets.cachePassword]: cache.password }),
                     "root/core.env": lines({
                         CORE_SECRET: secrets.coreSecret,
                         JOBSERVICE_SECRET: secrets.jobserviceSecret,
