@@ -64,15 +64,20 @@ export function ownStorage(file: unknown): Contradiction[] {
     // Backups are made by the programs of Harbor's own database, which is PostgreSQL 15 before 2.15.2.
     const version = valueAt(file, ["registry", "version"]);
     const isOld = typeof version === "string" && /^2\.(?:14\.\d+|15\.[01])$/.test(version);
-    return isOld && isOwn("database") && !isThere("postgres")
-        ? [
-              ...bundled,
-              {
-                  path: ["images", "postgres"],
-                  message: `expected an image of PostgreSQL 15 or older: Harbor ${version} cannot back up a newer one`,
-              },
-          ]
-        : bundled;
+    const tooNew: readonly (readonly [is: boolean, path: readonly string[], what: string])[] = [
+        [isOwn("database") && !isThere("postgres"), ["images", "postgres"], "an image of PostgreSQL 15 or older"],
+        [
+            Number(valueAt(file, ["storage", "database", "engineVersion"])) > 15,
+            ["storage", "database", "engineVersion"],
+            "15 or less",
+        ],
+    ];
+    return [
+        ...bundled,
+        ...tooNew.flatMap(([is, path, what]) =>
+            isOld && is ? [{ path, message: `expected ${what}: Harbor ${version} cannot back up a newer one` }] : [],
+        ),
+    ];
 }
 
 /** Two parts in one volume would write over each other. */

@@ -1,3 +1,4 @@
+import type { AwsConfig } from "./aws";
 import { planBackup, type BackupConfig, type BackupPlan } from "./backup";
 import type { BaselineConfig, SourceFile } from "./baseline";
 import { harborLogPort, type HarborConfig } from "./harbor";
@@ -27,6 +28,8 @@ export interface Plan {
     readonly baseline: BaselineConfig;
     readonly certificate: CertificatePlan;
     readonly storage: StoragePlan;
+    /** There when storage is of kind aws. */
+    readonly aws?: AwsConfig;
     readonly registry: RegistryPlan;
     readonly nodes: readonly NodePlan[];
     readonly loadBalancer: LoadBalancerPlan;
@@ -389,6 +392,7 @@ export function makePlan(stack: string, config: StackConfig): Plan {
             names: [...new Set([config.publicName, ...config.additionalNames])],
         },
         storage: storagePlan,
+        ...(config.aws === undefined ? {} : { aws: config.aws }),
         registry: planRegistry(config, { stack, registryUrl, image: image.registry }),
         nodes,
         loadBalancer: balancer,

@@ -214,7 +214,8 @@ const machineCache = object(onMachine("Valkey", 6379), "{kind: machine, machine:
 const awsDatabase = object(
     {
         kind: z.literal("aws"),
-        engineVersion: integer(13, 99, "a major version of PostgreSQL", 17)
+        // Backups are made by the programs of Harbor's own database, which read no newer one.
+        engineVersion: integer(13, 18, "a major version of PostgreSQL", 17)
             .default(17)
             .describe(
                 "The major version of PostgreSQL. A higher one upgrades the database at the next `up`, and stops it meanwhile. Minor versions come by themselves.",
@@ -319,3 +320,6 @@ export const storage = object(
 );
 
 export type StorageConfig = z.output<typeof storage>;
+export type AwsObjectsConfig = Extract<StorageConfig["objects"], { kind: "aws" }>;
+export type AwsDatabaseConfig = Extract<StorageConfig["database"], { kind: "aws" }>;
+export type AwsCacheConfig = Extract<StorageConfig["cache"], { kind: "aws" }>;

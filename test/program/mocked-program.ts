@@ -150,6 +150,14 @@ function state(type: string, name: string, inputs: Record<string, unknown>): Rec
         }
         case "openstack:networking/floatingIp:FloatingIp":
             return { address: `203.0.113.${String(numberOf(name))}` };
+        case "aws:s3/bucket:Bucket":
+            return { arn: `arn:aws:s3:::${String(inputs["bucket"])}` };
+        case "aws:iam/accessKey:AccessKey":
+            return { secret: `secret key of ${name}` };
+        case "aws:rds/instance:Instance":
+            return { address: `${String(inputs["identifier"])}.rds.amazonaws.com` };
+        case "aws:elasticache/replicationGroup:ReplicationGroup":
+            return { primaryEndpointAddress: `${String(inputs["replicationGroupId"])}.cache.amazonaws.com` };
         case "command:local:Command":
         case "command:remote:Command":
             return { stdout: "", stderr: "" };

@@ -131,6 +131,11 @@ describe("storage in AWS, in the stack file", () => {
             "aws.network.subnets: is wrong; expected subnets in two availability zones, for example [subnet-0a1b2c3d4e5f60718, subnet-0b1c2d3e4f5a60719]",
         ],
         [
+            "a database that Harbor cannot back up",
+            { ...databaseIn(made), registry: { ...harbor, version: "2.15.1" } },
+            "storage.database.engineVersion: the default does not fit; expected 15 or less: Harbor 2.15.1 cannot back up a newer one",
+        ],
+        [
             "no backups",
             databaseIn({ ...made, backupDays: 0 }),
             "storage.database.backupDays: 0 is wrong; expected days from 1 to 35, for example 14",
