@@ -1,7 +1,7 @@
 import { createHash, randomFillSync } from "node:crypto";
 import { Agent, request as httpsRequest } from "node:https";
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
-import { setTimeout as sleep } from "node:timers/promises";
+import { setImmediate as nextTurn, setTimeout as sleep } from "node:timers/promises";
 import type { Access } from "./client";
 import { sha256 } from "./image";
 import { randomNumbers } from "./random";
@@ -205,7 +205,14 @@ export class LoadClient {
     }
 
     /** @throws Failed */
-    request(method: string, path: string, options: RequestOptions): Promise<Answer> {
+    async request(method: string, path: string, options: RequestOptions): Promise<Answer> {
+        // What has come meanwhile is read first: a kept connection that the server has closed is not used again then.
+        await nextTurn();
+        await nextTurn();
+        return this.send(method, path, options);
+    }
+
+    private send(method: string, path: string, options: RequestOptions): Promise<Answer> {
         const { name, port, address, ca } = this.access;
         const { body, authorization, headers, expect } = options;
         return new Promise((resolve, reject) => {
@@ -382,9 +389,8 @@ export class Session {
      * Pulls an image, and checks every digest and size.
      *
      * @param reference the tag or the digest; the manifest must be the image's
-     * @param known     digests that need not be looked at again
      */
-    async pull(image: PushedImage, reference: string, known: ReadonlySet<string> = new Set()): Promise<undefined> {
+    async pull(image: PushedImage, reference: string): Promise<undefined> {
         const { repository, digest, blobs } = image;
         const authorization = await this.client.authorization(this, [`repository:${repository}:pull`]);
         const get = async (path: string, expected: string, size?: number) => {
@@ -402,7 +408,7 @@ export class Session {
             }
         };
         await get(`manifests/${reference}`, digest);
-        for (const blob of blobs.filter((each) => !known.has(each.digest))) {
+        for (const blob of blobs) {
             await get(`blobs/${blob.digest}`, blob.digest, blob.size);
         }
         return undefined;
@@ -448,6 +454,7 @@ export class Load {
     readonly operations: Operation[] = [];
     readonly done: Promise<void>;
     private stopped = false;
+    private ended = false;
     private begun = { push: 0, pull: 0, call: 0 };
     private pushing = true;
     private readonly client: LoadClient;
@@ -467,7 +474,12 @@ export class Load {
             pushing,
             ...several(pullers, () => this.keepPulling()),
             ...several(callers, () => this.keepCalling(calls)),
-        ]).then(() => this.client.close());
+        ])
+            .then(() => undefined)
+            .finally(() => {
+                this.ended = true;
+                this.client.close();
+            });
         // Who waits for it later is told; until then it is no error of this process.
         this.done.catch(() => undefined);
     }
@@ -482,10 +494,10 @@ export class Load {
         await this.done;
     }
 
-    /** Waits until so many operations more have ended, of which kind ever. */
+    /** Waits until so many operations more have ended, of which kind ever, or all have. */
     async more(operations: number): Promise<void> {
         const goal = this.operations.length + operations;
-        while (this.operations.length < goal && !this.stopped) {
+        while (this.operations.length < goal && !this.ended) {
             await sleep(20);
         }
     }
@@ -524,12 +536,13 @@ export class Load {
             .map(({ kind, way = "", failure }) => {
                 const { at = 0, request = "", reason = "", reused = false } = failure ?? {};
                 const time = new Date(at).toISOString().slice(11, 23);
-                return `${time} ${kind} ${way}: ${request}: ${reason}${reused ? " (on a kept connection)" : ""}`;
+                const text = reason.replace(/\s+/g, " ").slice(0, 160);
+                return `${time} ${kind} ${way}: ${request}: ${text}${reused ? " (on a kept connection)" : ""}`;
             });
     }
 
     /**
-     * Pulls every image whose push was acknowledged, by its digest, and checks each byte of it.
+     * Pulls every image whose push was acknowledged, and checks each byte of it.
      *
      * @param access another way to the registry, for example one node. Default: that of the load
      * @returns what is not there, one line each
@@ -541,13 +554,10 @@ export class Load {
         const worker = async () => {
             for (let image = left.pop(); image !== undefined; image = left.pop()) {
                 const pushed = image;
-                const byDigest = await client.operation("pull", (session) => session.pull(pushed, pushed.digest));
-                const known = new Set(pushed.blobs.map(({ digest }) => digest));
-                const byTag = await client.operation("pull", (session) => session.pull(pushed, pushed.tag, known));
-                for (const { failure } of [byDigest, byTag]) {
-                    if (failure !== undefined) {
-                        wrong.push(`${pushed.repository}:${pushed.tag}: ${failure.request}: ${failure.reason}`);
-                    }
+                // By its tag: with that the digest of the manifest is checked as well.
+                const { failure } = await client.operation("pull", (session) => session.pull(pushed, pushed.tag));
+                if (failure !== undefined) {
+                    wrong.push(`${pushed.repository}:${pushed.tag}: ${failure.request}: ${failure.reason}`);
                 }
             }
         };

@@ -90,6 +90,8 @@ export class SshMachine extends TestMachine {
     readonly address: string;
     /** For `Acquire::http::Proxy`: `http://ADDRESS:PORT`. It forwards to the package sources of this machine only. */
     readonly packageProxy: string;
+    /** Where it reaches this machine. */
+    readonly hostAddress: string;
 
     private readonly folder: string;
     private readonly cgroup: string;
@@ -114,6 +116,7 @@ export class SshMachine extends TestMachine {
         this.cgroup = cgroupOf(process.pid, name);
         this.address = site.switch.address(number);
         this.packageProxy = site.proxy.url;
+        this.hostAddress = site.switch.host;
     }
 
     /** Whether such machines can be had here: Debian or Ubuntu, root, the right to make namespaces, and overlay files. */
@@ -198,7 +201,7 @@ export class SshMachine extends TestMachine {
         this.init = start("setpriv", [...DIES_WITH_PARENT, ...command], { seconds: 86400 });
         const { init } = this;
         const says = (word: string) =>
-            until(`${name} has ${word}`, 30, () => {
+            until(`${name} has ${word}`, 60, () => {
                 if (!isAlive(init.pid)) {
                     throw new Error(`${name} does not boot:\n${init.output()}`);
                 }
