@@ -1,6 +1,6 @@
 /**
  * Measures the program: `npm run bench -- start [--runs N] [--stack NAME]` by itself, without an engine that does any work,
- * and `npm run bench -- machines` with machines to set up.
+ * and `npm run bench -- machines` and `-- nodes` with machines to set up.
  */
 import { parseArgs } from "node:util";
 import { startFakeEngine } from "./fake-engine";
@@ -8,12 +8,16 @@ import { emptyProgram, projectProgram, projectRuntime, runProgram, type Cost, ty
 
 const USAGE = `usage: npm run bench -- start [--runs N] [--stack NAME]
        npm run bench -- machines
+       npm run bench -- nodes
 
   start    how long this program takes until it declares its first resource, and how much memory it needs in all, against
            an empty TypeScript program. The programs take turns, N times (11) after one run that is not measured.
   machines how long one up takes that makes eight machines of kind existing ready for services, against one that makes
            one, once each. The machines are on this one and busy with themselves for 20 s at first, as new ones are.
-           Needs root; two idle cores, or what Docker costs on eight machines counts.`;
+           Needs root; two idle cores, or what Docker costs on eight machines counts.
+  nodes    how long two nodes of a cluster take to become five, and two again, while clients push and pull, against the
+           first up of a load balancer and two nodes; that nothing fails, and that the nodes that stay are not touched.
+           Needs root.`;
 
 /** An empty program is what nobody can go below; much more than it would be felt at each preview. */
 const TARGET_RATIO = 1.2;
@@ -125,6 +129,7 @@ async function main(): Promise<void> {
         start: () => start(runs, values.stack),
         // Loaded here and not at the top: it takes the tests' machines along.
         machines: async () => (await import("./machines.js")).compareMachines(),
+        nodes: async () => (await import("./nodes.js")).compareNodes(),
     };
     const chosen = cases[positionals.join()];
     if (values.help === true || chosen === undefined || !Number.isInteger(runs) || runs < 1) {
