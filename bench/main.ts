@@ -1,6 +1,6 @@
 /**
  * Measures the program: `npm run bench -- start [--runs N] [--stack NAME]` by itself, without an engine that does any work,
- * and `npm run bench -- machines` and `-- nodes` with machines to set up.
+ * `-- machines` and `-- nodes` with machines to set up, and `-- load-balancer` with blobs to carry.
  */
 import { parseArgs } from "node:util";
 import { startFakeEngine } from "./fake-engine";
@@ -9,6 +9,7 @@ import { emptyProgram, projectProgram, projectRuntime, runProgram, type Cost, ty
 const USAGE = `usage: npm run bench -- start [--runs N] [--stack NAME]
        npm run bench -- machines
        npm run bench -- nodes
+       npm run bench -- load-balancer
 
   start    how long this program takes until it declares its first resource, and how much memory it needs in all, against
            an empty TypeScript program. The programs take turns, N times (11) after one run that is not measured.
@@ -17,7 +18,10 @@ const USAGE = `usage: npm run bench -- start [--runs N] [--stack NAME]
            Needs root; two idle cores, or what Docker costs on eight machines counts.
   nodes    how long two nodes of a cluster take to become five, and two again, while clients push and pull, against the
            first up of a load balancer and two nodes; that nothing fails, and that the nodes that stay are not touched.
-           Needs root.`;
+           Needs root.
+  load-balancer
+           how fast blobs of 100 MB go to and from a node through the load balancer, with and without TLS, against the node
+           itself, where the link is the limit; and what that costs nginx. Needs root, and the toolchain's own images.`;
 
 /** An empty program is what nobody can go below; much more than it would be felt at each preview. */
 const TARGET_RATIO = 1.2;
@@ -130,6 +134,7 @@ async function main(): Promise<void> {
         // Loaded here and not at the top: it takes the tests' machines along.
         machines: async () => (await import("./machines.js")).compareMachines(),
         nodes: async () => (await import("./nodes.js")).compareNodes(),
+        "load-balancer": async () => (await import("./load-balancer.js")).compareThroughput(),
     };
     const chosen = cases[positionals.join()];
     if (values.help === true || chosen === undefined || !Number.isInteger(runs) || runs < 1) {
