@@ -38,7 +38,9 @@ function wholeFile(path: string, stackFiles: readonly string[]): Settings {
     if (path === "docs/openstack.md") {
         return settingsOf(readFileSync(join(project, "Pulumi.staging.yaml"), "utf8"));
     }
-    return ["docs/existing.md", "docs/harbor.md"].includes(path) ? settingsOf(stackFiles[0] ?? "") : minimal;
+    return ["docs/existing.md", "docs/harbor.md", "docs/storage.md"].includes(path)
+        ? settingsOf(stackFiles[0] ?? "")
+        : minimal;
 }
 
 /** One of these passes for whatever a secret must be: a private key, a password, Harbor's key. */
