@@ -30,7 +30,7 @@ const balancer = new LoadBalancer(
         certificates,
         upstreams: registry.nodes.map(({ upstream }) => upstream),
     },
-    { dependsOn: registry.nodes.flatMap(({ ready }) => ready) },
+    { dependsOn: [...registry.ready] },
 );
 
 createSettings({ plan, registry, balancer, balancerMachine, certificates });

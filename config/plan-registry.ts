@@ -10,6 +10,7 @@ interface Surroundings {
     readonly registryUrl: string;
     /** The image of CNCF Distribution. */
     readonly image: string;
+    readonly collectorProject: string;
 }
 
 /** What the registry does, whichever engine it is. */
@@ -23,7 +24,7 @@ export function planRegistry(config: StackConfig, surroundings: Surroundings): R
 function planDistribution(
     { topology }: StackConfig,
     registry: DistributionConfig,
-    { image }: Surroundings,
+    { image, collectorProject }: Surroundings,
 ): DistributionPlan {
     const [administrator, ...otherUsers] = registry.users;
     if (administrator === undefined) {
@@ -37,6 +38,7 @@ function planDistribution(
         logLevel: registry.logLevel,
         garbageCollection: { ...collection, times: scheduleTimes(schedule) },
         isShared: topology.kind === "shared",
+        collectorProject,
     };
 }
 

@@ -185,6 +185,8 @@ export interface DistributionPlan {
     readonly garbageCollection: GarbageCollectionPlan;
     /** Whether there are several nodes. */
     readonly isShared: boolean;
+    /** The compose project that collects garbage for several nodes, on the load balancer's machine. */
+    readonly collectorProject: string;
 }
 
 export interface GarbageCollectionPlan extends Omit<GarbageCollectionConfig, "schedule"> {
@@ -341,9 +343,10 @@ export function makePlan(stack: string, config: StackConfig): Plan {
         const roles = rolesOf(config, machine);
         const node = nodes.find((each) => each.machine === name);
         const isBalancer = roles.includes("load-balancer");
+        const collects = isBalancer && registry.engine === "distribution" && topology.kind === "shared";
         const stored = storageOn(storagePlan, machine);
         const references = [
-            ...(node && registry.engine === "distribution" ? [image.registry] : []),
+            ...((node && registry.engine === "distribution") || collects ? [image.registry] : []),
             ...(isBalancer || node?.gateImage !== undefined ? [image.nginx] : []),
             ...stored.map((each) => each.image),
         ];
@@ -364,6 +367,7 @@ export function makePlan(stack: string, config: StackConfig): Plan {
             projects: [
                 ...(node ? [node.project] : []),
                 ...(isBalancer ? [balancer.project] : []),
+                ...(collects ? [project("collector")] : []),
                 ...stored.map((each) => each.project),
             ],
             // A machine that needs none is sent none.
@@ -393,7 +397,12 @@ export function makePlan(stack: string, config: StackConfig): Plan {
         },
         storage: storagePlan,
         ...(config.aws === undefined ? {} : { aws: config.aws }),
-        registry: planRegistry(config, { stack, registryUrl, image: image.registry }),
+        registry: planRegistry(config, {
+            stack,
+            registryUrl,
+            image: image.registry,
+            collectorProject: project("collector"),
+        }),
         nodes,
         loadBalancer: balancer,
     };

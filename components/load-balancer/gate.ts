@@ -3,6 +3,15 @@
  * sets (registry/distribution/collect.sh): `uploads-closed` refuses new uploads, `writes-closed` every write.
  */
 
+/**
+ * Where each of several nodes shows its counters to the collector on the load balancer's machine, by way of its own nginx.
+ * They name no repository.
+ */
+export const metricsPath = "/harborage/metrics";
+
+/** How long the load balancer may hold a request while it looks for a node that takes it, in seconds. */
+export const retrySeconds = 30;
+
 /** A compose volume with the flags. */
 export const gateVolume = "${HARBORAGE_DIRECTORY}/gate:/gate:ro";
 
@@ -43,5 +52,11 @@ export const gateChecks = `        set $gate "";
             default_type application/json;
             add_header Retry-After 60 always;
             return 503 '${collecting}';
+        }
+`;
+
+/** For the load balancer's `server` block: what is between it and the nodes alone. */
+export const gateDenials = `        location = ${metricsPath} {
+            return 404;
         }
 `;

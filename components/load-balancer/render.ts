@@ -1,7 +1,7 @@
 import { stringify } from "yaml";
 import type { LoadBalancerPlan } from "../../config/plan";
 import { hostAndPort, type Upstream } from "./upstream";
-import { gateChecks, gateMaps, gateVolume } from "./gate";
+import { gateChecks, gateDenials, gateMaps, gateVolume, retrySeconds } from "./gate";
 
 /** Whether there are nodes to choose from: the agent keeps their list, in a folder that is no release's. */
 export function isBalanced({ nodes }: LoadBalancerPlan): boolean {
@@ -96,6 +96,7 @@ ${gateMaps}${isBalanced(plan) ? renderNames(upstreams) : ""}
         ssl_session_tickets off;
 ${hstsSeconds > 0 ? `        add_header Strict-Transport-Security "max-age=${String(hstsSeconds)}" always;\n` : ""}
 ${gateChecks}
+${gateDenials}
         location = /healthz {
             access_log off;
             default_type text/plain;
@@ -117,7 +118,7 @@ ${gateChecks}
             proxy_send_timeout 900s;
             proxy_next_upstream error timeout ${retried(plan)} non_idempotent;
             proxy_next_upstream_tries ${isBalanced(plan) ? "3" : "2"};
-            proxy_next_upstream_timeout 30s;
+            proxy_next_upstream_timeout ${String(retrySeconds)}s;
         }
     }
 }

@@ -5,7 +5,7 @@ import type { ComposeStack, ComposeStackArgs } from "../compose-stack";
 import { drainNode, restoreNode, type LoadBalancer, type Upstream } from "../load-balancer";
 import { machineNamed, nodeAddress, type Machine } from "../machines";
 import type { Storage } from "../storage";
-import { Credentials, DistributionNode } from "./distribution";
+import { Collector, Credentials, DistributionNode } from "./distribution";
 import { HarborNode, HarborSecrets, HarborSettings, quiesceOthers } from "./harbor";
 
 /** Who may do everything. */
@@ -19,6 +19,8 @@ export interface Administrator {
 export interface Registry {
     readonly administrator: Administrator;
     readonly nodes: readonly RegistryNode[];
+    /** What must be done before clients may reach it. */
+    readonly ready: readonly pulumi.Resource[];
     /** What there is more of where the engine is Harbor. */
     readonly harbor?: HarborSecrets;
 }
@@ -54,22 +56,20 @@ export function createRegistry(args: RegistryArgs): Registry {
     const { stack, registry } = plan;
     if (registry.engine === "distribution") {
         const credentials = new Credentials("registry", { registry, secret });
-        return {
-            administrator: credentials.administrator,
-            nodes: inTurn(
-                args,
-                [],
-                (place) =>
-                    new DistributionNode(place.node.name, {
-                        stack,
-                        registry,
-                        credentials,
-                        objects: storage.objects,
-                        nginxImage: plan.loadBalancer.image,
-                        ...place,
-                    }),
-            ),
-        };
+        const nodes = inTurn(
+            args,
+            [],
+            (place) =>
+                new DistributionNode(place.node.name, {
+                    stack,
+                    registry,
+                    credentials,
+                    objects: storage.objects,
+                    nginxImage: plan.loadBalancer.image,
+                    ...place,
+                }),
+        );
+        return { administrator: credentials.administrator, nodes, ready: [...readyOf(nodes), ...collect(args, nodes)] };
     }
     const backupOf = ({ name, backup }: NodePlan) => {
         if (backup === undefined) {
@@ -78,24 +78,52 @@ export function createRegistry(args: RegistryArgs): Registry {
         return backup;
     };
     const secrets = new HarborSecrets("registry", { plan: registry, storage, secret });
+    const nodes = inTurn(
+        args,
+        quiesceOthers(args, registry.config.version),
+        (place) =>
+            new HarborNode(place.node.name, {
+                stack,
+                plan: registry,
+                secrets,
+                storage,
+                secret,
+                backup: backupOf(place.node),
+                ...place,
+            }),
+    );
     return {
         administrator: { name: "admin", password: secrets.adminPassword },
-        nodes: inTurn(
-            args,
-            quiesceOthers(args, registry.config.version),
-            (place) =>
-                new HarborNode(place.node.name, {
-                    stack,
-                    plan: registry,
-                    secrets,
-                    storage,
-                    secret,
-                    backup: backupOf(place.node),
-                    ...place,
-                }),
-        ),
+        nodes,
+        ready: readyOf(nodes),
         harbor: secrets,
     };
+}
+
+const readyOf = (nodes: readonly RegistryNode[]) => nodes.flatMap(({ ready }) => ready);
+
+/**
+ * What collects garbage for several nodes. It asks all of them what they write, so it knows a new one before the load
+ * balancer does.
+ */
+function collect({ plan, machines, storage }: RegistryArgs, nodes: readonly RegistryNode[]): pulumi.Resource[] {
+    const { stack, registry, loadBalancer } = plan;
+    if (registry.engine !== "distribution" || !registry.isShared || storage.objects === undefined) {
+        return [];
+    }
+    const collector = new Collector(
+        "collector",
+        {
+            stack,
+            registry,
+            project: registry.collectorProject,
+            machine: machineNamed(machines, loadBalancer.machine),
+            objects: storage.objects,
+            nodes: nodes.map(({ upstream }) => upstream),
+        },
+        { dependsOn: readyOf(nodes) },
+    );
+    return [collector.released];
 }
 
 /**

@@ -158,6 +158,7 @@ describe("collect.sh", () => {
                     PATH: `${folder}/bin:${process.env["PATH"] ?? ""}`,
                     METRICS: "http://registry:5001/metrics",
                     DELETE_UNTAGGED: "false",
+                    QUIET_SECONDS: "3",
                     DRAIN_SECONDS: "900",
                     EITHER_DAY: "false",
                     IMAGES: join(folder, "data"),
@@ -245,7 +246,10 @@ describe("collect.sh", () => {
                 writeFileSync(join(folder, "bin", "wget"), "#!/bin/sh\nexit 1\n");
                 const { status, output } = collect(folder, env);
                 assert.equal(status, 75);
-                assert.match(output, /metrics do not answer/);
+                assert.match(
+                    output,
+                    /put off: http:\/\/registry:5001\/metrics does not answer, so its writes cannot be seen\n$/,
+                );
                 assert.deepEqual([called(), gate()], ["", []]);
             });
         });
@@ -270,6 +274,87 @@ describe("collect.sh", () => {
                 assert.match(output, /nothing to collect/);
                 assert.deepEqual([called(), gate()], ["", []]);
             });
+        });
+
+        describe("of several nodes", () => {
+            const nodes = ["http://a/m", "http://b/m"];
+
+            /** Nodes by URL with how many writes each is serving; `$n` is how often it was asked. */
+            function prepareNodes(folder: string, writes: Readonly<Record<string, string>>) {
+                const made = prepare(folder);
+                const cases = Object.entries(writes).map(
+                    ([url, number]) => `*" ${url}") cat <<EOF\n${metrics(number)}\nEOF\n;;`,
+                );
+                const text = `echo "$*" >>${folder}/asked; n=$(grep -c " \${*##* }$" ${folder}/asked)
+                    case " $*" in ${cases.join("\n")} *) exit 1 ;; esac`;
+                writeFileSync(join(folder, "bin/wget"), `#!/bin/sh\n${text}\n`);
+                const asked = (url: string) =>
+                    readFileSync(join(folder, "asked"), "utf8")
+                        .split("\n")
+                        .filter((line) => line.endsWith(` ${url}`)).length;
+                const file = join(folder, "gate/asked");
+                const env: NodeJS.ProcessEnv = {
+                    ...made.env,
+                    METRICS: nodes.join(" "),
+                    ASKED: file,
+                    IMAGES: undefined,
+                };
+                return { ...made, env, asked, remembered: () => readFileSync(file, "utf8"), file };
+            }
+
+            it("waits for the writes of all of them", () => {
+                withFolder((folder) => {
+                    const { env, asked, remembered } = prepareNodes(folder, {
+                        "http://a/m": "0",
+                        "http://b/m": "$((n < 9))",
+                    });
+                    const { status, output } = collect(folder, env);
+                    assert.equal(status, 0, output);
+                    assert.deepEqual(nodes.map(asked), [16, 16]);
+                    assert.equal(remembered(), "http://a/m\nhttp://b/m\n");
+                });
+            });
+
+            it("does not collect when it cannot see one of them", () => {
+                withFolder((folder) => {
+                    const { env, called, gate } = prepareNodes(folder, { "http://a/m": "0" });
+                    const { status, output } = collect(folder, env);
+                    assert.equal(status, 75);
+                    assert.match(output, /put off: http:\/\/b\/m does not answer/);
+                    assert.deepEqual([called(), gate()], ["", []]);
+                });
+            });
+
+            it("waits for the writes of one that was taken out, until it is gone", () => {
+                withFolder((folder) => {
+                    const writes = { "http://a/m": "0", "http://b/m": "0", "http://c/m": "$((n < 6))" };
+                    const { env, file, asked, remembered } = prepareNodes(folder, writes);
+                    writeFileSync(file, "http://b/m\nhttp://c/m\nhttp://gone/m\n");
+                    const { status, output } = collect(folder, env);
+                    assert.equal(status, 0, output);
+                    assert.equal(asked("http://c/m"), 13);
+                    assert.equal(asked("http://b/m"), 13);
+                    assert.equal(remembered(), "http://a/m\nhttp://b/m\n");
+                });
+            });
+
+            it("remembers whom it has asked when it starts anew with others", () =>
+                withFolderAsync(async (folder) => {
+                    const { env, file, remembered } = prepareNodes(folder, {});
+                    writeFileSync(file, "http://b/m\nhttp://c/m\n");
+                    const [program = "sh", ...rest] = shells[0] ?? [];
+                    const child = spawn(program, [...rest, join(folder, "collect.sh"), "wait"], {
+                        env: { ...env, PATH: process.env["PATH"] },
+                        stdio: "ignore",
+                    });
+                    const ended = new Promise((done) => child.once("exit", done));
+                    while (!remembered().includes("http://a/m")) {
+                        await sleep(20);
+                    }
+                    child.kill();
+                    await ended;
+                    assert.equal(remembered(), "http://a/m\nhttp://b/m\nhttp://c/m\n");
+                }));
         });
 
         it("asks the registry itself where images are in a bucket", () => {

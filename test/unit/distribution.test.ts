@@ -2,7 +2,13 @@ import assert from "node:assert/strict";
 import { compareSync, hashSync } from "bcryptjs";
 import { describe, it } from "mocha";
 import { parse } from "yaml";
-import { renderCompose, renderConfig, renderSchedule } from "../../components/registry/distribution/render";
+import {
+    renderCollectorCompose,
+    renderCollectorConfig,
+    renderCompose,
+    renderConfig,
+    renderSchedule,
+} from "../../components/registry/distribution/render";
 import { renderHtpasswd } from "../../components/registry/htpasswd";
 import type { ObjectPlace } from "../../components/storage";
 import { makePlan, type DistributionPlan, type Plan } from "../../config/plan";
@@ -164,6 +170,7 @@ describe("compose file of a node", () => {
         assert.deepEqual(services.collector.environment, {
             OTEL_TRACES_EXPORTER: "none",
             METRICS: "http://registry:5001/metrics",
+            QUIET_SECONDS: "3",
             DELETE_UNTAGGED: "false",
             DRAIN_SECONDS: "900",
             IMAGES: "/var/lib/registry",
@@ -279,6 +286,63 @@ describe("a node with its images in a bucket", () => {
         for (const service of Object.values(composeOf(objects))) {
             assert.equal(service.labels["harborage.keys"], "${HARBORAGE_KEYS}");
         }
+    });
+});
+
+describe("nodes that share a bucket", () => {
+    const machine = (number: number) => ({ kind: "existing", address: `192.0.2.${number}`, hostKey: "accept-any" });
+    const plan = planWith(
+        {},
+        {
+            machines: { lb: machine(1), a: machine(2), b: machine(3) },
+            topology: { kind: "shared", nodes: ["a", "b"], loadBalancer: "lb" },
+            storage: { objects: { kind: "external", bucket: "images", region: "eu-1" } },
+        },
+    );
+    const { stack, registry } = plan;
+    const objects = {
+        ...{ bucket: "images", region: "eu-1", rootDirectory: "/", hasKey: true },
+        ...{ encrypt: false, storageClass: "STANDARD" as const, redirect: false },
+    };
+    const nodes = [
+        { name: "a", address: "10.0.0.1", port: 5000 },
+        { name: "b", address: "10.0.0.2", port: 5001 },
+    ];
+    const project = registry.collectorProject;
+    const { name, services } = parse(
+        renderCollectorCompose({ stack, registry, project, objects, nodes, files: ["a"] }),
+    ) as Compose;
+
+    it("do not collect by themselves", () => {
+        assert.deepEqual(Object.keys(compose(plan).services).sort(), ["gate", "registry"]);
+    });
+
+    it("have one collector, beside the load balancer", () => {
+        assert.equal(name, "harborage-test-collector");
+        assert.deepEqual(Object.keys(services), ["collector"]);
+        const [balancer, ...others] = plan.machines;
+        assert.deepEqual(balancer?.projects, ["harborage-test-lb", "harborage-test-collector"]);
+        assert.deepEqual(balancer.images.references, [registry.image, plan.loadBalancer.image]);
+        assert.ok(!others.some(({ projects }) => projects.includes(project)));
+        assert.ok(!planWith().machines.some(({ projects }) => projects.includes(project)));
+    });
+
+    it("are all asked what they write, for longer than the load balancer may hold a request", () => {
+        const { environment, volumes } = services.collector;
+        assert.equal(
+            environment["METRICS"],
+            "http://10.0.0.1:5000/harborage/metrics http://10.0.0.2:5001/harborage/metrics",
+        );
+        assert.equal(environment["QUIET_SECONDS"], "33");
+        assert.equal(environment["ASKED"], "/gate/asked");
+        assert.deepEqual(volumes, ["${HARBORAGE_STACK}:/etc/harborage:ro", "${HARBORAGE_DIRECTORY}/gate:/gate"]);
+    });
+
+    it("give it no more than what it needs of their configuration", () => {
+        const own = parse(renderCollectorConfig(registry, objects)) as Record<string, Record<string, unknown>>;
+        const theirs = parse(renderConfig(registry, objects)) as Record<string, Record<string, unknown>>;
+        assert.deepEqual(Object.keys(own).sort(), ["log", "storage", "version"]);
+        assert.deepEqual(own["storage"]?.["s3"], theirs["storage"]?.["s3"]);
     });
 });
 

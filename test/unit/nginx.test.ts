@@ -237,7 +237,7 @@ describe("nginx.conf", () => {
 });
 
 describe("nginx.conf of a node that is on another machine than its load balancer", () => {
-    const conf = parseNginx(renderGate());
+    const conf = parseNginx(renderGate({ isShared: false }));
     const http = blocks(conf, "http")[0]?.block;
     const server = blocks(conf, "server")[0]?.block ?? [];
     const proxy = blocks(server, "location", "/")[0]?.block;
@@ -277,6 +277,24 @@ describe("nginx.conf of a node that is on another machine than its load balancer
         }
     });
 
+    it("shows its counters where another machine collects, and nothing else of that port", () => {
+        const shared = parseNginx(renderGate({ isShared: true }));
+        const locations = blocks(shared, "location").map(({ words }) => words.slice(1).join(" "));
+        assert.deepEqual(locations, ["@collecting", "= /healthz", "= /harborage/metrics", "/"]);
+        const metrics = blocks(shared, "location", "=", "/harborage/metrics")[0]?.block;
+        assert.deepEqual(values(metrics, "proxy_pass"), ["http://$metrics/metrics"]);
+        assert.deepEqual(blocks(conf, "location", "=", "/harborage/metrics"), []);
+        assert.doesNotMatch(renderGate({ isShared: false }), /5001/);
+    });
+
+    it("is not asked for its counters by clients", () => {
+        const denied = blocks(tlsServer(nginx()), "location", "=", "/harborage/metrics");
+        assert.deepEqual(
+            denied.map(({ block }) => values(block, "return")),
+            [["404"]],
+        );
+    });
+
     it("leaves to the load balancer what clients are told from, and says where they asked", () => {
         assert.deepEqual(values(proxy, "proxy_set_header"), ["Connection ", "Host $http_host"]);
     });
@@ -300,7 +318,7 @@ describe("nginx.conf of a node that is on another machine than its load balancer
         if (!hasNginx) {
             this.skip();
         }
-        assertReadable(renderGate());
+        assertReadable(renderGate({ isShared: true }));
     });
 });
 

@@ -46,6 +46,7 @@ function imagesInUse(plan: Plan): [machine: string, image: string][] {
     return [
         ...ofNodes,
         ...images(renderBalancer(stack, loadBalancer)).map((image): [string, string] => [loadBalancer.machine, image]),
+        ...(registry.isShared ? [[loadBalancer.machine, registry.image] as [string, string]] : []),
     ];
 }
 
@@ -139,6 +140,16 @@ function assertSound(plan: Plan, config: StackConfig) {
             ports: [plan.loadBalancer.httpsPort, plan.loadBalancer.httpPort],
             image: plan.loadBalancer.image,
         },
+        ...(plan.registry.engine === "distribution" && plan.registry.isShared
+            ? [
+                  {
+                      machine: plan.loadBalancer.machine,
+                      project: plan.registry.collectorProject,
+                      ports: [],
+                      image: plan.registry.image,
+                  },
+              ]
+            : []),
     ];
     for (const { machine, project, ports, image } of services) {
         const place = machines.get(machine);
@@ -269,7 +280,7 @@ describe("plan", () => {
 
     it("pulls images by digest, and loads those of a bundle under their names", () => {
         for (const image of Object.values(defaultImages)) {
-            assert.match(image, /^docker\.io\/library\/(registry|nginx):\d+\.\d+\.\d+@sha256:[0-9a-f]{64}$/);
+            assert.match(image, /^docker\.io\/(library|valkey)\/[a-z]+:\d+\.\d+(\.\d+)?@sha256:[0-9a-f]{64}$/);
             assert.ok(imageReference("x").safeParse(image).success);
         }
         assert.deepEqual(planOf({}).machines[0]?.images, {

@@ -1,7 +1,9 @@
 #!/bin/sh
 # collect.sh schedule | wait | now
 # Garbage collection that no push can be hurt by: the load balancer refuses new uploads while the running ones end, then
-# every write, and pulls go on. The flags in /gate are what the load balancer looks at.
+# every write, and pulls go on. The flags in /gate are what the load balancer looks at. In the environment: METRICS, the
+# counters of every node (URLs with spaces); QUIET_SECONDS, how long a write may be under way that no node counts yet;
+# ASKED, where there are several nodes: a file that remembers those that were taken out.
 set -eu
 
 release=/etc/harborage/current
@@ -41,20 +43,56 @@ due() {
     fi
 }
 
-# Writes that the registry is serving right now.
-writes_in_flight() {
-    wget -q -O - "$METRICS" | awk '
+# writes_of URL: those that a node is serving right now.
+writes_of() {
+    wget -q -T 3 -O - "$1" | awk '
         /^registry_http_in_flight_requests\{handler="(blob_upload|blob_upload_chunk|manifest)"\}/ { sum += $2; seen = 1 }
         END { if (!seen) exit 1; print sum + 0 }
     '
 }
 
-# wait_until_quiet SECONDS DEADLINE: no write has been in flight for so long.
+# Writes that the registry is serving right now, on all nodes; or the URL of a node that cannot be seen.
+writes_in_flight() {
+    sum=0
+    for url in $METRICS; do
+        number=$(writes_of "$url") || { echo "$url"; return 1; }
+        sum=$((sum + number))
+    done
+    # What was taken out may have a write to end, until it is gone.
+    for url in $(taken_out); do
+        number=$(writes_of "$url") || continue
+        sum=$((sum + number))
+    done
+    echo "$sum"
+}
+
+taken_out() {
+    if [ -f "${ASKED:-}" ]; then
+        while read -r each; do
+            case " $METRICS " in
+                *" $each "*) ;;
+                *) echo "$each" ;;
+            esac
+        done <"$ASKED"
+    fi
+}
+
+# remember FILE...: the nodes of now, and those in the files.
+remember() {
+    if [ -n "${ASKED:-}" ]; then
+        # shellcheck disable=SC2086 # the URLs are words of their own
+        { printf '%s\n' $METRICS; cat "$@" /dev/null; } | sort -u >"$ASKED.new"
+        mv "$ASKED.new" "$ASKED"
+    fi
+}
+
+# wait_until_quiet SECONDS DEADLINE WHY: no write has been in flight for so long; else says why not in `why`.
 wait_until_quiet() {
     quiet=0
     while [ "$quiet" -lt "$1" ]; do
+        why=$3
         if [ "$(date +%s)" -ge "$2" ]; then return 1; fi
-        writes=$(writes_in_flight) || { log "the registry's metrics do not answer"; return 1; }
+        writes=$(writes_in_flight) || { why="$writes does not answer, so its writes cannot be seen"; return 1; }
         if [ "$writes" -eq 0 ]; then quiet=$((quiet + 1)); else quiet=0; fi
         sleep 1
     done
@@ -74,13 +112,13 @@ collect() {
     trap 'exit 143' TERM INT
     start=$(date +%s)
     : >/gate/uploads-closed
-    if ! wait_until_quiet 5 $((start + DRAIN_SECONDS)); then
-        log "put off: uploads went on for $DRAIN_SECONDS s"
+    if ! wait_until_quiet 5 $((start + DRAIN_SECONDS)) "uploads went on for $DRAIN_SECONDS s"; then
+        log "put off: $why"
         return 75
     fi
     : >/gate/writes-closed
-    if ! wait_until_quiet 3 $(($(date +%s) + 60)); then
-        log "put off: a write did not end"
+    if ! wait_until_quiet "$QUIET_SECONDS" $(($(date +%s) + QUIET_SECONDS + 60)) "a write did not end"; then
+        log "put off: $why"
         return 75
     fi
     set -- garbage-collect
@@ -90,6 +128,7 @@ collect() {
     write_config /tmp/config.yml
     if registry "$@" /tmp/config.yml >/tmp/collect.log 2>&1; then
         log "$(grep -m 1 'eligible for deletion' /tmp/collect.log || echo 'nothing to collect'), $(($(date +%s) - start)) s"
+        remember
     else
         log "failed: $(tail -n 5 /tmp/collect.log)"
         return 1
@@ -103,6 +142,7 @@ case ${1:-} in
     schedule | wait)
         # A collection that was cut off left the gate closed; none is running now.
         open_gate
+        if [ -f "${ASKED:-}" ]; then remember "$ASKED"; else remember; fi
         trap 'exit 0' TERM INT
         while :; do
             sleep $((60 - $(date +%s) % 60)) &

@@ -1,15 +1,16 @@
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import * as random from "@pulumi/random";
 import type { NodePlan, DistributionPlan } from "../../../config/plan";
 import type { UserConfig } from "../../../config/schema";
-import { ComposeStack, hook, type ComposeStackArgs, type PlainFile } from "../../compose-stack";
+import { ComposeStack, type ComposeStackArgs } from "../../compose-stack";
 import type { Machine } from "../../machines";
-import type { ObjectPlace, ObjectStorage } from "../../storage";
+import type { ObjectStorage } from "../../storage";
 import { storageChecks } from "../../storage/checks";
 import { bcrypt, renderHtpasswd } from "../htpasswd";
+import { bucketFiles, bucketSecrets, text } from "./files";
 import { configSecrets, objectsCaFile, renderCompose, renderConfig, renderGate, renderSchedule } from "./render";
+
+export { Collector } from "./collector";
 
 /** A user who may log in. */
 export interface Credential {
@@ -74,27 +75,6 @@ export interface DistributionNodeArgs {
     readonly beforeRelease?: ComposeStackArgs["beforeRelease"];
 }
 
-const script = (file: string) => join(__dirname, file);
-const text = (file: string) => readFileSync(script(file), "utf8");
-
-/** What a registry needs of a bucket beside its configuration: hooks and the CA; and the keys. */
-export function bucketFiles(place: ObjectPlace | undefined): Record<string, PlainFile> {
-    return {
-        ...(place?.caCertificate === undefined ? {} : { [objectsCaFile]: { content: place.caCertificate } }),
-        ...(place?.hasKey === true ? { "hooks/generate.sh": hook(script("hooks/generate.sh")) } : {}),
-    };
-}
-
-/** The keys of a bucket, where there are any. */
-export function bucketSecrets(objects: ObjectStorage | undefined): Record<`service/${string}`, pulumi.Output<string>> {
-    const { accessKey, secretKey } = objects ?? {};
-    const line = (value: pulumi.Output<string>) => value.apply((content) => `${content}\n`);
-    return {
-        ...(accessKey && { [`service/${configSecrets.accessKey}`]: line(accessKey) }),
-        ...(secretKey && { [`service/${configSecrets.secretKey}`]: line(secretKey) }),
-    };
-}
-
 /** A node that runs CNCF Distribution. */
 export class DistributionNode extends pulumi.ComponentResource {
     /** Done when the node is healthy. */
@@ -145,7 +125,9 @@ export class DistributionNode extends pulumi.ComponentResource {
                                 secretKeyFile: `service/${configSecrets.secretKey}`,
                             },
                         }),
-                        ...(node.gateImage === undefined ? {} : { "gate/nginx.conf": { content: renderGate() } }),
+                        ...(node.gateImage === undefined
+                            ? {}
+                            : { "gate/nginx.conf": { content: renderGate(registry) } }),
                     };
                 }),
                 secretFiles: {

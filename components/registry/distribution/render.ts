@@ -3,7 +3,8 @@ import { stringify } from "yaml";
 import type { DistributionPlan, NodePlan } from "../../../config/plan";
 import type { ScheduleTimes } from "../../../config/schedule";
 import { composePath } from "../../compose-stack/render-files";
-import { gateChecks, gateMaps, gateVolume } from "../../load-balancer/gate";
+import { gateChecks, gateMaps, gateVolume, metricsPath, retrySeconds } from "../../load-balancer/gate";
+import { hostAndPort, type Upstream } from "../../load-balancer/upstream";
 import type { ObjectPlace } from "../../storage/places";
 
 /** Where a release's files are inside the containers. */
@@ -81,6 +82,15 @@ function bucketDriver(objects: ObjectPlace): object {
     };
 }
 
+/** The configuration that the collector of several nodes needs: where images are, and nothing that serves them. */
+export function renderCollectorConfig(registry: DistributionPlan, objects: ObjectPlace): string {
+    return stringify({
+        version: 0.1,
+        log: { level: registry.logLevel, fields: { service: "collector" } },
+        storage: { ...bucketDriver(objects), delete: { enabled: true } },
+    });
+}
+
 /** The times of collection as `collect.sh` reads them: a word and its numbers on each line. */
 export function renderSchedule(times: ScheduleTimes): string {
     return [
@@ -95,9 +105,10 @@ export function renderSchedule(times: ScheduleTimes): string {
 
 /**
  * nginx.conf of a node whose load balancer is on another machine: it passes everything on, and refuses pushes while garbage
- * is collected. Numbers as in the load balancer's.
+ * is collected on the node. Where another machine collects for several nodes, it shows that one the registry's counters.
+ * Numbers as in the load balancer's.
  */
-export function renderGate(): string {
+export function renderGate({ isShared }: Pick<DistributionPlan, "isShared">): string {
     return `worker_processes auto;
 worker_rlimit_nofile 65535;
 pid /tmp/nginx.pid;
@@ -132,7 +143,7 @@ ${gateChecks}
         # By way of a variable Docker's DNS is asked again: the registry's container may get another address.
         resolver 127.0.0.11 valid=2s;
         set $registry registry:${String(servicePort)};
-        location / {
+${isShared ? renderMetrics() : ""}        location / {
             proxy_pass http://$registry;
             proxy_http_version 1.1;
             proxy_set_header Connection "";
@@ -145,6 +156,18 @@ ${gateChecks}
         }
     }
 }
+`;
+}
+
+/** For the `server` block of a node's nginx. This path alone: the same port has the registry's debugger. */
+function renderMetrics(): string {
+    return `        location = ${metricsPath} {
+            set $metrics registry:${String(debugPort)};
+            proxy_pass http://$metrics/metrics;
+            proxy_connect_timeout 3s;
+            proxy_read_timeout 5s;
+        }
+
 `;
 }
 
@@ -167,12 +190,10 @@ export interface ComposeArgs {
     readonly collectorFiles: readonly string[];
 }
 
-/** The compose file of a node: the registry, and beside it the collector that runs on a schedule. */
-export function renderCompose(args: ComposeArgs): string {
-    const { registry, node, stack, objects } = args;
-    const { enabled, deleteUntagged, drainMinutes } = registry.garbageCollection;
-    const common = {
-        image: registry.image,
+/** What all services here have. */
+function hardened({ image }: DistributionPlan, objects: ObjectPlace | undefined) {
+    return {
+        image,
         user: "${HARBORAGE_USER}",
         restart: "always",
         read_only: true,
@@ -189,6 +210,79 @@ export function renderCompose(args: ComposeArgs): string {
         },
         logging: { driver: "json-file", options: { "max-size": "20m", "max-file": "5" } },
     };
+}
+
+/** A compose volume with the gate's flags, for who sets them. */
+const flagsVolume = gateVolume.replace(/:ro$/, "");
+
+/** How long no write may be in flight until a registry is quiet, in seconds. */
+const quietSeconds = 3;
+
+/**
+ * The service that collects.
+ *
+ * @param environment what else `collect.sh` is told
+ */
+function collectorService(
+    registry: DistributionPlan,
+    objects: ObjectPlace | undefined,
+    environment: Readonly<Record<"METRICS" | "QUIET_SECONDS", string>> & { readonly ASKED?: string },
+) {
+    const { enabled, deleteUntagged, drainMinutes, times } = registry.garbageCollection;
+    const common = hardened(registry, objects);
+    return {
+        ...common,
+        entrypoint: ["/bin/sh", `${release}/registry/collect.sh`],
+        command: [enabled ? "schedule" : "wait"],
+        environment: {
+            ...common.environment,
+            ...environment,
+            DELETE_UNTAGGED: String(deleteUntagged),
+            DRAIN_SECONDS: String(drainMinutes * 60),
+            ...(objects === undefined ? { IMAGES: imagesFolder } : {}),
+            EITHER_DAY: String(times.eitherDay),
+        },
+    };
+}
+
+export interface CollectorComposeArgs {
+    readonly stack: string;
+    readonly registry: DistributionPlan;
+    readonly project: string;
+    readonly objects: ObjectPlace;
+    /** The nodes as the load balancer reaches them. */
+    readonly nodes: readonly Upstream[];
+    /** The texts that the collector reads at its start. */
+    readonly files: readonly string[];
+}
+
+/** The compose file of what collects for several nodes, on the load balancer's machine: its gate is before all of them. */
+export function renderCollectorCompose(args: CollectorComposeArgs): string {
+    const { stack, registry, project, objects, nodes, files } = args;
+    const metrics = nodes.map((node) => `http://${hostAndPort(node)}${metricsPath}`);
+    return stringify({
+        name: project,
+        services: {
+            collector: {
+                ...collectorService(registry, objects, {
+                    METRICS: metrics.join(" "),
+                    // What the load balancer let in before may reach a node only then.
+                    QUIET_SECONDS: String(retrySeconds + quietSeconds),
+                    ASKED: "/gate/asked",
+                }),
+                labels: { "harborage.stack": stack, "harborage.config": contentLabel(...files) },
+                // Reaches nodes as the load balancer does.
+                network_mode: "host",
+                volumes: ["${HARBORAGE_STACK}:/etc/harborage:ro", flagsVolume],
+            },
+        },
+    });
+}
+
+/** The compose file of a node: the registry, and beside it, where it is the only node, the collector. */
+export function renderCompose(args: ComposeArgs): string {
+    const { registry, node, stack, objects } = args;
+    const common = hardened(registry, objects);
     const publish = (port: number) => ({ ports: [`${args.address}:${String(node.port)}:${String(port)}`] });
     const volumes = [
         `\${HARBORAGE_STACK}:/etc/harborage:ro`,
@@ -223,29 +317,26 @@ export function renderCompose(args: ComposeArgs): string {
                     retries: 5,
                 },
             },
-            collector: {
-                ...common,
-                labels: labels(args.collectorFiles),
-                entrypoint: ["/bin/sh", `${release}/registry/collect.sh`],
-                command: [enabled ? "schedule" : "wait"],
-                environment: {
-                    ...common.environment,
-                    METRICS: `http://registry:${String(debugPort)}/metrics`,
-                    DELETE_UNTAGGED: String(deleteUntagged),
-                    DRAIN_SECONDS: String(drainMinutes * 60),
-                    ...(objects === undefined ? { IMAGES: imagesFolder } : {}),
-                    EITHER_DAY: String(registry.garbageCollection.times.eitherDay),
-                },
-                volumes: [...volumes, "${HARBORAGE_DIRECTORY}/gate:/gate"],
-                depends_on: ["registry"],
-            },
+            ...(registry.isShared
+                ? {}
+                : {
+                      collector: {
+                          ...collectorService(registry, objects, {
+                              METRICS: `http://registry:${String(debugPort)}/metrics`,
+                              QUIET_SECONDS: String(quietSeconds),
+                          }),
+                          labels: labels(args.collectorFiles),
+                          volumes: [...volumes, flagsVolume],
+                          depends_on: ["registry"],
+                      },
+                  }),
             ...(node.gateImage === undefined
                 ? {}
                 : {
                       gate: {
                           ...common,
                           image: node.gateImage,
-                          labels: { "harborage.stack": stack, "harborage.config": contentLabel(renderGate()) },
+                          labels: { "harborage.stack": stack, "harborage.config": contentLabel(renderGate(registry)) },
                           entrypoint: ["nginx", "-c", `${release}/gate/nginx.conf`, "-g", "daemon off;"],
                           command: [],
                           ...publish(gatePort),
