@@ -256,6 +256,15 @@ describe("a node with its images in a bucket", () => {
         assert.equal(composeOf({ ...objects, hasKey: false }).registry.labels["harborage.keys"], undefined);
     });
 
+    it("notices within ten seconds that the bucket cannot be reached", () => {
+        const { health } = parse(renderConfig(registry, objects)) as {
+            health: { storagedriver: { enabled: boolean; interval: string; threshold: number } };
+        };
+        const { enabled, interval, threshold } = health.storagedriver;
+        assert.ok(enabled);
+        assert.ok(Number(/^(\d+)s$/.exec(interval)?.[1]) * threshold < 10);
+    });
+
     it("names the bucket in the path where the server is not Amazon's", () => {
         for (const [endpoint, secure] of [
             ["https://s3.test:9000", true] as const,
