@@ -54,6 +54,23 @@ export function resourcesOf({ resources }: ProgramRun, type: string): readonly R
     return resources.filter((resource) => resource.type === type);
 }
 
+/** Whether something waits, in however many steps, for a resource. */
+export function reaches({ resources }: ProgramRun, from: readonly string[], target: string): boolean {
+    const known = new Map(resources.map(({ type, name, dependsOn }) => [`${type} ${name}`, dependsOn]));
+    const seen = new Set<string>();
+    const queue = [...from];
+    for (let name = queue.pop(); name !== undefined; name = queue.pop()) {
+        if (name === target) {
+            return true;
+        }
+        if (!seen.has(name)) {
+            seen.add(name);
+            queue.push(...(known.get(name) ?? []));
+        }
+    }
+    return false;
+}
+
 /** Whether a value is marked as a secret. */
 export function isSecret(value: unknown): value is { secret: unknown } {
     return typeof value === "object" && value !== null && Object.keys(value).join() === "secret";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { before, describe, it } from "mocha";
-import { plain, resourcesOf, runProgram, settingsOf, type ProgramRun, type Registered } from "./program";
+import { plain, reaches, resourcesOf, runProgram, settingsOf, type ProgramRun, type Registered } from "./program";
 
 const staging = settingsOf("Pulumi.staging.yaml");
 const lb = { kind: "openstack", image: "debian-12", flavor: "m1.small", floatingIp: true };
@@ -103,20 +103,3 @@ describe("program with several nodes", function () {
         }
     });
 });
-
-/** Whether something waits, in however many steps, for a resource. */
-function reaches({ resources }: ProgramRun, from: readonly string[], target: string): boolean {
-    const known = new Map(resources.map((each) => [key(each), each.dependsOn]));
-    const seen = new Set<string>();
-    const queue = [...from];
-    for (let name = queue.pop(); name !== undefined; name = queue.pop()) {
-        if (name === target) {
-            return true;
-        }
-        if (!seen.has(name)) {
-            seen.add(name);
-            queue.push(...(known.get(name) ?? []));
-        }
-    }
-    return false;
-}
