@@ -11,6 +11,8 @@ type External<Part extends keyof StorageConfig> = Extract<StorageConfig[Part], {
 export type ObjectPlace = Omit<External<"objects">, "kind" | "accessKey" | "secretKey"> & {
     /** Whether there is a key; else the machine's role is used. */
     readonly hasKey: boolean;
+    /** How long, in seconds, the server may not know the key yet, nor what it may do. Default: it knows. */
+    readonly settleSeconds?: number;
 };
 
 /** A PostgreSQL database. */

@@ -4,6 +4,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { createServer as createPlain, type AddressInfo, type Server as NetServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
 import { createServer as createSecure } from "node:tls";
 import { after, before, describe, it } from "mocha";
 import type { CachePlace, DatabasePlace, ObjectPlace } from "../../components/storage";
@@ -218,6 +219,18 @@ describe("what is said of a bucket before nodes start", function () {
             /: s3:DeleteObject; expected a policy that allows it$/,
         );
         assert.equal(plain.size(), "harborage".length);
+    });
+
+    it("is nothing where a new key is known in time", async () => {
+        const made = ["made", "made user's secret"] as [string, string];
+        const looking = objects({ settleSeconds: 12 }, made);
+        await delay(1000);
+        await plain.addUser(...made);
+        await delay(2000);
+        const objectActions = ["GetObject", "PutObject", "DeleteObject"];
+        const partActions = ["ListMultipartUploadParts", "AbortMultipartUpload"];
+        await plain.allow("made", ["ListBucket", "ListBucketMultipartUploads", ...objectActions, ...partActions]);
+        assert.deepEqual(await looking, well);
     });
 
     it("is that the clock of the machine is another one", async () => {

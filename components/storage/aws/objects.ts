@@ -28,6 +28,9 @@ export interface AwsObjectsArgs {
  */
 const uploadDays = 7;
 
+/** A new key, or what it may do, is known everywhere after seconds (IAM User Guide, "Changes that I make are not always immediately visible"). */
+const settleSeconds = 45;
+
 /** A bucket for images, and a user who may use it and nothing else. */
 export class AwsObjects extends pulumi.ComponentResource {
     readonly place: pulumi.Output<ObjectPlace>;
@@ -131,6 +134,7 @@ export class AwsObjects extends pulumi.ComponentResource {
             storageClass: config.storageClass,
             redirect: config.redirect,
             hasKey: true,
+            settleSeconds,
         }));
         this.ready = [tlsOnly, allowed];
         this.registerOutputs({ bucket: bucket.bucket });

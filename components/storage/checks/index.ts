@@ -89,6 +89,7 @@ function objectCheck({ place, image, caFile, accessKeyFile, secretKeyFile }: Obj
         ACCESS_KEY: place.hasKey ? `secrets/${accessKeyFile}` : "",
         SECRET_KEY: place.hasKey ? `secrets/${secretKeyFile}` : "",
         ROLE: roleServer,
+        SETTLE: String(place.settleSeconds ?? 0),
     };
     return { part: "objects", image, program: "bash", file: "objects.sh", settings };
 }

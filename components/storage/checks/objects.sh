@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Looks at a bucket in S3, or in a server that speaks it, as the registry will use it. In the environment: RELEASE, MACHINE
 # (its path in the stack file), ENDPOINT, REGION, BUCKET, ROOT (ends with /), STORAGE_CLASS and ENCRYPT; CA, ACCESS_KEY and
-# SECRET_KEY are files of the release, or empty; ROLE is where a machine's role gives keys. Nothing but bash, curl, cat, date,
+# SECRET_KEY are files of the release, or empty; ROLE is where a machine's role gives keys; SETTLE says for how many seconds the
+# key may not be known yet. Nothing but bash, curl, cat, date,
 # mkdir and rm is called: Harbor's images have little more.
 # shellcheck disable=SC2153 # the names in capitals are from the environment
 set -euo pipefail
@@ -85,7 +86,7 @@ request() {
     shift 3
     : >"$scratch/body"
     : >"$scratch/headers"
-    # All requests together have 18 seconds.
+    # All requests together have 18 seconds, after those that wait for the key to be known.
     limit=$((began + 18 - $(date +%s)))
     limit=$((limit > 6 ? 6 : limit < 1 ? 1 : limit))
     failed=0
@@ -178,6 +179,13 @@ may() {
 
 prefix=${ROOT//\//%2F}$name
 request GET "/?list-type=2&max-keys=1&prefix=$prefix" "$empty_hash"
+settled=$((began + SETTLE))
+until [[ $status != 403 ]] || ((began >= settled)); do
+    # There is no sleep: nothing is ever written to that pipe.
+    read -r -t 2 <> <(:) || true
+    began=$(date +%s)
+    request GET "/?list-type=2&max-keys=1&prefix=$prefix" "$empty_hash"
+done
 unreachable
 clock
 refused

@@ -22,7 +22,7 @@ check() {
 
 run() {
     # The script has limits of its own; this one is for a Docker that hangs.
-    timeout 40 docker run --rm --pull never --network host --user 0:0 --read-only --tmpfs /tmp \
+    timeout 80 docker run --rm --pull never --network host --user 0:0 --read-only --tmpfs /tmp \
         --cap-drop ALL --cap-add DAC_OVERRIDE --security-opt no-new-privileges \
         --volume "$RELEASE:$RELEASE:ro" --env "RELEASE=$RELEASE" "${@:4}" \
         --entrypoint "$2" "$1" "$RELEASE/checks/$3" </dev/null
