@@ -13,7 +13,9 @@ function changes(before: string, after: string): string[] {
     return all.length === 0 && before !== after ? ["lines are moved or repeated"] : all;
 }
 
-describe("resource graph", () => {
+describe("resource graph", function () {
+    this.timeout("2m");
+
     for (const stack of goldenStacks) {
         it(`of ${stack} is the one that was reviewed (npm run golden)`, async () => {
             const run = await runProgram({ stack, settings: settingsOf(`Pulumi.${stack}.yaml`) });

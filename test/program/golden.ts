@@ -127,7 +127,7 @@ export async function renderGolden(run: ProgramRun): Promise<string> {
 }
 
 /** The stacks whose graphs are kept. */
-export const goldenStacks = ["dev", "staging"] as const;
+export const goldenStacks = ["dev", "staging", "prod"] as const;
 
 /** Where the graph of a stack is kept. */
 export function goldenPath(stack: string): string {
