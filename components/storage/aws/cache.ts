@@ -1,4 +1,4 @@
-import type * as aws from "@pulumi/aws";
+import type { Provider } from "@pulumi/aws/provider";
 import { ParameterGroup } from "@pulumi/aws/elasticache/parameterGroup";
 import { ReplicationGroup } from "@pulumi/aws/elasticache/replicationGroup";
 import { SubnetGroup } from "@pulumi/aws/elasticache/subnetGroup";
@@ -14,7 +14,7 @@ export interface AwsCacheArgs {
     readonly stack: string;
     readonly account: AwsConfig;
     readonly config: AwsCacheConfig;
-    readonly provider: aws.Provider;
+    readonly provider: Provider;
 }
 
 const port = 6379;

@@ -1,4 +1,4 @@
-import type * as aws from "@pulumi/aws";
+import type { Provider } from "@pulumi/aws/provider";
 import { Instance } from "@pulumi/aws/rds/instance";
 import { ParameterGroup } from "@pulumi/aws/rds/parameterGroup";
 import { SubnetGroup } from "@pulumi/aws/rds/subnetGroup";
@@ -15,7 +15,7 @@ export interface AwsDatabaseArgs {
     readonly stack: string;
     readonly account: AwsConfig;
     readonly config: AwsDatabaseConfig;
-    readonly provider: aws.Provider;
+    readonly provider: Provider;
 }
 
 const port = 5432;

@@ -1,4 +1,4 @@
-import type * as aws from "@pulumi/aws";
+import type { Provider } from "@pulumi/aws/provider";
 import { SecurityGroup } from "@pulumi/aws/ec2/securityGroup";
 import { SecurityGroupIngressRule } from "@pulumi/aws/vpc/securityGroupIngressRule";
 import type * as pulumi from "@pulumi/pulumi";
@@ -36,7 +36,7 @@ export interface DoorArgs {
 export function createDoor(
     name: string,
     { groupName, vpc, port, cidrs }: DoorArgs,
-    own: { readonly parent: pulumi.Resource; readonly provider: aws.Provider },
+    own: { readonly parent: pulumi.Resource; readonly provider: Provider },
 ): { readonly id: pulumi.Output<string>; readonly rules: readonly pulumi.Resource[] } {
     const { id } = new SecurityGroup(
         name,

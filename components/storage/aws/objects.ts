@@ -1,4 +1,4 @@
-import type * as aws from "@pulumi/aws";
+import type { Provider } from "@pulumi/aws/provider";
 import { AccessKey } from "@pulumi/aws/iam/accessKey";
 import { User } from "@pulumi/aws/iam/user";
 import { UserPolicy } from "@pulumi/aws/iam/userPolicy";
@@ -20,7 +20,7 @@ export interface AwsObjectsArgs {
     readonly stack: string;
     readonly account: AwsConfig;
     readonly config: AwsObjectsConfig;
-    readonly provider: aws.Provider;
+    readonly provider: Provider;
 }
 
 /**
