@@ -341,6 +341,9 @@ const programs = postgresPrograms();
         server.sql("postgres", "CREATE DATABASE bare OWNER harbor");
         server.sql("bare", "GRANT ALL ON SCHEMA public TO harbor");
         server.sql("bare", "DROP EXTENSION plpgsql");
+        server.sql("postgres", "CREATE DATABASE mute OWNER harbor");
+        server.sql("mute", "GRANT ALL ON SCHEMA public TO harbor");
+        server.sql("mute", "REVOKE USAGE ON LANGUAGE plpgsql FROM PUBLIC");
     });
     after(() => server.stop());
 
@@ -446,21 +449,25 @@ const programs = postgresPrograms();
             await database({ name: "bare" }),
             /^storage\.database\.name: the database bare has no plpgsql, .*: CREATE EXTENSION plpgsql$/,
         );
+        refuses(
+            await database({ name: "mute" }),
+            /^storage\.database\.user: harbor may not use plpgsql in the database mute, .*: GRANT USAGE ON LANGUAGE plpgsql TO "harbor"$/,
+        );
     });
 
     it("is that it is too old, a standby, and what the clock is", async () => {
         // Other facts than the server's own.
         const facts = (text: string) => ({ psql: `#!/bin/sh\ncat >/dev/null\necho "${text}"\n` });
         refuses(
-            await database({}, undefined, facts("110022 $(date +%s) f 1 00:00:00")),
+            await database({}, undefined, facts("110022 $(date +%s) f true 00:00:00")),
             /^storage\.database: 127\.0\.0\.1:\d+ is PostgreSQL 11; Harbor needs 12 or newer$/,
         );
         refuses(
-            await database({}, undefined, facts("150000 $(date +%s) t 1 00:00:00")),
+            await database({}, undefined, facts("150000 $(date +%s) t true 00:00:00")),
             /^storage\.database\.host: 127\.0\.0\.1:\d+ is a standby, which takes no writes; expected the primary$/,
         );
         refuses(
-            await database({}, undefined, facts("150000 $(($(date +%s) + 100)) f 1 00:00:00")),
+            await database({}, undefined, facts("150000 $(($(date +%s) + 100)) f true 00:00:00")),
             /^machines\.node-1: its clock is (?:9\d|100) s behind 127\.0\.0\.1: [\d:]{8} here, 00:00:00 there \(UTC\)/,
         );
     });

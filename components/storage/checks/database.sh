@@ -27,7 +27,8 @@ if ! command -v psql >/dev/null; then
     bins=(/usr/pgsql/*/bin)
     PATH=${bins[-1]}:$PATH
 fi
-export PGPASSFILE="$scratch/pgpass" PGCONNECT_TIMEOUT=8 PGOPTIONS='-c statement_timeout=8000'
+# No settings of the session here: poolers such as PgBouncer refuse connections that have them.
+export PGPASSFILE="$scratch/pgpass" PGCONNECT_TIMEOUT=8 PGOPTIONS=
 unset PGPASSWORD PGHOST PGPORT PGUSER PGDATABASE PGSSLMODE PGSSLROOTCERT PGSERVICE
 connection="host=$HOST port=$PORT dbname=$NAME user=$USER_NAME sslmode=$SSL_MODE application_name=harborage-check"
 if [[ -n $CA ]]; then
@@ -69,8 +70,10 @@ failed() {
 }
 
 facts=$(sql <<'SQL'
+SET statement_timeout = '8s';
 SELECT current_setting('server_version_num'), extract(epoch FROM clock_timestamp())::bigint, pg_is_in_recovery(),
-    (SELECT count(*) FROM pg_extension WHERE extname = 'plpgsql'), to_char(clock_timestamp() AT TIME ZONE 'UTC', 'HH24:MI:SS')
+    coalesce((SELECT has_language_privilege(oid, 'USAGE')::text FROM pg_language WHERE lanname = 'plpgsql'), 'missing'),
+    to_char(clock_timestamp() AT TIME ZONE 'UTC', 'HH24:MI:SS')
 SQL
 ) || failed
 here=$(date +%s)
@@ -88,11 +91,13 @@ fi
 if [[ $standby == t ]]; then
     stop "storage.database.host: $HOST:$PORT is a standby, which takes no writes; expected the primary"
 fi
-if [[ $language == 0 ]]; then
-    error "storage.database.name: the database $NAME has no plpgsql, which Harbor's migrations are written in; expected it: CREATE EXTENSION plpgsql"
-fi
+case $language in
+    missing) error "storage.database.name: the database $NAME has no plpgsql, which Harbor's migrations are written in; expected it: CREATE EXTENSION plpgsql" ;;
+    false) error "storage.database.user: $USER_NAME may not use plpgsql in the database $NAME, which Harbor's migrations are written in; expected the right: GRANT USAGE ON LANGUAGE plpgsql TO \"$USER_NAME\"" ;;
+esac
 if ! sql >/dev/null <<'SQL'; then
 BEGIN;
+SET LOCAL statement_timeout = '8s';
 CREATE TABLE harborage_check (id serial);
 ROLLBACK;
 SQL
