@@ -1,3 +1,5 @@
+import { createHash } from "node:crypto";
+
 /** A plain file of a compose project. */
 export interface PlainFile {
     readonly content: string;
@@ -26,4 +28,12 @@ export function renderFiles(files: Readonly<Record<string, PlainFile>>): string 
 /** A folder of the stack file for a compose file: `~/` becomes a variable that every release has. */
 export function composePath(directory: string): string {
     return directory.replace(/^~\//, "${HARBORAGE_HOME}/");
+}
+
+/** What Docker keeps of what a service writes: an object of its own for each, or YAML would name the first one's. */
+export const serviceLog = () => ({ driver: "json-file", options: { "max-size": "20m", "max-file": "5" } });
+
+/** A label that changes with what a service reads at its start only, so that compose makes its container anew. */
+export function contentLabel(...texts: readonly string[]): string {
+    return createHash("sha256").update(texts.join("\0")).digest("hex").slice(0, 16);
 }

@@ -1,5 +1,6 @@
 import { stringify } from "yaml";
 import type { LoadBalancerPlan } from "../../config/plan";
+import { serviceLog } from "../compose-stack/render-files";
 import { hostAndPort, type Upstream } from "./upstream";
 import { gateChecks, gateDenials, gateMaps, gateVolume, retrySeconds } from "./gate";
 
@@ -160,7 +161,7 @@ function renderNames(upstreams: readonly Upstream[]): string {
 
 /** The compose file: nginx on the machine's own network, so that it sees clients' addresses and no port is proxied. */
 export function renderCompose(stack: string, plan: LoadBalancerPlan): string {
-    const logging = { driver: "json-file", options: { "max-size": "20m", "max-file": "5" } };
+    const logging = serviceLog();
     const common = {
         image: plan.image,
         labels: { "harborage.stack": stack },

@@ -1,8 +1,7 @@
-import { createHash } from "node:crypto";
 import { stringify } from "yaml";
 import type { DistributionPlan, NodePlan } from "../../../config/plan";
 import type { ScheduleTimes } from "../../../config/schedule";
-import { composePath } from "../../compose-stack/render-files";
+import { composePath, contentLabel, serviceLog } from "../../compose-stack/render-files";
 import { gateChecks, gateMaps, gateVolume, metricsPath, retrySeconds } from "../../load-balancer/gate";
 import { hostAndPort, type Upstream } from "../../load-balancer/upstream";
 import type { ObjectPlace } from "../../storage/places";
@@ -177,11 +176,6 @@ function renderMetrics(): string {
 `;
 }
 
-/** A label that changes with what a service reads at its start only, so that compose makes its container anew. */
-function contentLabel(...texts: readonly string[]): string {
-    return createHash("sha256").update(texts.join("\0")).digest("hex").slice(0, 16);
-}
-
 export interface ComposeArgs {
     readonly stack: string;
     readonly registry: DistributionPlan;
@@ -214,7 +208,7 @@ function hardened({ image }: DistributionPlan, objects: ObjectPlace | undefined)
             OTEL_TRACES_EXPORTER: "none",
             ...(objects?.caCertificate === undefined ? {} : { AWS_CA_BUNDLE: `${release}/${objectsCaFile}` }),
         },
-        logging: { driver: "json-file", options: { "max-size": "20m", "max-file": "5" } },
+        logging: serviceLog(),
     };
 }
 

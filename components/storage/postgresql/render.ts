@@ -1,7 +1,6 @@
-import { createHash } from "node:crypto";
 import { stringify } from "yaml";
 import type { MachineDatabasePlan } from "../../../config/plan-storage";
-import { composePath } from "../../compose-stack/render-files";
+import { composePath, contentLabel, serviceLog } from "../../compose-stack/render-files";
 
 /** Where a release's files are inside the container. */
 const release = "/etc/harborage/current";
@@ -57,13 +56,12 @@ export interface ComposeArgs {
 
 /** The compose file of the database. */
 export function renderCompose({ stack, plan, address, startFiles }: ComposeArgs): string {
-    const config = createHash("sha256").update(startFiles.join("\0")).digest("hex").slice(0, 16);
     return stringify({
         name: plan.project,
         services: {
             postgresql: {
                 image: plan.image,
-                labels: { "harborage.stack": stack, "harborage.config": config },
+                labels: { "harborage.stack": stack, "harborage.config": contentLabel(...startFiles) },
                 restart: "always",
                 // Root gives the data and the key to the image's user postgres, which then runs the server.
                 user: "0:0",
@@ -80,7 +78,7 @@ export function renderCompose({ stack, plan, address, startFiles }: ComposeArgs)
                 security_opt: ["no-new-privileges"],
                 ports: [`${address}:${String(plan.port)}:${String(port)}`],
                 volumes: ["${HARBORAGE_STACK}:/etc/harborage:ro", `${composePath(plan.dataDirectory)}:/data`],
-                logging: { driver: "json-file", options: { "max-size": "20m", "max-file": "5" } },
+                logging: serviceLog(),
                 healthcheck: {
                     test: ["CMD", "/bin/bash", `${release}/health.sh`],
                     interval: "3s",

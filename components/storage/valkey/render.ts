@@ -1,7 +1,6 @@
-import { createHash } from "node:crypto";
 import { stringify } from "yaml";
 import type { MachineStoragePlan } from "../../../config/plan-storage";
-import { composePath } from "../../compose-stack/render-files";
+import { composePath, contentLabel, serviceLog } from "../../compose-stack/render-files";
 
 /** Where a release's files are inside the container. */
 const release = "/etc/harborage/current";
@@ -43,13 +42,12 @@ export interface ComposeArgs {
 
 /** The compose file of the cache. */
 export function renderCompose({ stack, plan, address }: ComposeArgs): string {
-    const config = createHash("sha256").update(renderSettings()).digest("hex").slice(0, 16);
     return stringify({
         name: plan.project,
         services: {
             valkey: {
                 image: plan.image,
-                labels: { "harborage.stack": stack, "harborage.config": config },
+                labels: { "harborage.stack": stack, "harborage.config": contentLabel(renderSettings()) },
                 restart: "always",
                 user: "${HARBORAGE_USER}",
                 entrypoint: ["valkey-server", `${release}/valkey.conf`],
@@ -61,7 +59,7 @@ export function renderCompose({ stack, plan, address }: ComposeArgs): string {
                 security_opt: ["no-new-privileges"],
                 ports: [`${address}:${String(plan.port)}:${String(port)}`],
                 volumes: ["${HARBORAGE_STACK}:/etc/harborage:ro", `${composePath(plan.dataDirectory)}:/data`],
-                logging: { driver: "json-file", options: { "max-size": "20m", "max-file": "5" } },
+                logging: serviceLog(),
                 healthcheck: {
                     // It wants a password, which is not said here: that it asks for one is enough.
                     test: ["CMD-SHELL", `valkey-cli --tls --insecure -p ${String(port)} ping | grep -qE 'NOAUTH|PONG'`],

@@ -1,5 +1,5 @@
 import type { BackupPlan } from "../../../../config/backup";
-import { composePath } from "../../../compose-stack/render-files";
+import { composePath, serviceLog } from "../../../compose-stack/render-files";
 
 /** The database that a Harbor node uses. */
 export type BackupDatabase =
@@ -124,7 +124,7 @@ export function renderService(args: BackupArgs) {
             ...["keys", "core", "registry"].map((folder) => `${data}/secret/${folder}:/harbor/${folder}:ro`),
             `${composePath(backup.folder)}:/backups`,
         ],
-        logging: { driver: "json-file", options: { "max-size": "20m", "max-file": "5" } },
+        logging: serviceLog(),
         healthcheck: {
             test: ["CMD", "/bin/bash", `${scripts}/backup.sh`, "health"],
             interval: "10s",
