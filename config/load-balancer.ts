@@ -31,5 +31,3 @@ const http = object(
     .describe("TLS ends at the load balancer.");
 
 export const loadBalancer = variants("mode", [http], ["http"], "{mode: http}");
-
-export type LoadBalancerConfig = z.output<typeof loadBalancer>;

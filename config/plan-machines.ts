@@ -8,6 +8,7 @@ import type {
     SecurityRule,
     SshPlan,
 } from "./plan";
+import { present } from "./present";
 import type { StackConfig } from "./schema";
 import { namedNodes, writeOutMachines, type NamedMachine } from "./topology";
 
@@ -85,13 +86,6 @@ export function requirementsFor(config: StackConfig, named: NamedMachine): Machi
         freeDiskGiB: named.machine.minimumFreeDiskGiB ?? fixed.freeDiskGiB,
         // The address of a VM may be made by the same `up` that looks at it.
         ...(resolvesPublicName && named.machine.kind !== "openstack" ? { resolves: config.publicName } : {}),
-    };
-}
-
-/** Leaves out what is not there, so that plans are compared and shown without it. */
-function present<T extends object>(value: T): { [Key in keyof T]: Exclude<T[Key], undefined> } {
-    return Object.fromEntries(Object.entries(value).filter(([, each]) => each !== undefined)) as {
-        [Key in keyof T]: Exclude<T[Key], undefined>;
     };
 }
 

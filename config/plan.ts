@@ -9,13 +9,12 @@ import { planStorage, storageOn, type StoragePlan } from "./plan-storage";
 import { scheduleTimes, type ScheduleTimes } from "./schedule";
 import type { CertificateConfig, GarbageCollectionConfig, StackConfig, UserConfig } from "./schema";
 import type { StorageConfig } from "./storage";
-import { namedNodes, writeOutMachines, type TopologyConfig } from "./topology";
+import { namedNodes, writeOutMachines } from "./topology";
 
 /** Everything that is decided before any resource is declared. Components add nothing to it. */
 export interface Plan {
     /** The stack's name; part of every name on a machine. */
     readonly stack: string;
-    readonly topology: TopologyConfig["kind"];
     /** The name that clients use. */
     readonly publicName: string;
     /** What stands before an image's name: the public name, with the port unless it is 443. */
@@ -384,7 +383,6 @@ export function makePlan(stack: string, config: StackConfig): Plan {
 
     return {
         stack,
-        topology: topology.kind,
         publicName: config.publicName,
         registryHost,
         registryUrl,

@@ -1,5 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
-import type { NodePlan, Plan } from "../../config/plan";
+import type { DistributionPlan, NodePlan, Plan } from "../../config/plan";
 import type { Certificates } from "../certificates";
 import type { ComposeStack, ComposeStackArgs } from "../compose-stack";
 import { drainNode, restoreNode, type LoadBalancer, type Upstream } from "../load-balancer";
@@ -69,7 +69,11 @@ export function createRegistry(args: RegistryArgs): Registry {
                     ...place,
                 }),
         );
-        return { administrator: credentials.administrator, nodes, ready: [...readyOf(nodes), ...collect(args, nodes)] };
+        return {
+            administrator: credentials.administrator,
+            nodes,
+            ready: [...readyOf(nodes), ...collect(args, registry, nodes)],
+        };
     }
     const backupOf = ({ name, backup }: NodePlan) => {
         if (backup === undefined) {
@@ -106,9 +110,12 @@ const readyOf = (nodes: readonly RegistryNode[]) => nodes.flatMap(({ ready }) =>
  * What collects garbage for several nodes. It asks all of them what they write, so it knows a new one before the load
  * balancer does.
  */
-function collect({ plan, machines, storage }: RegistryArgs, nodes: readonly RegistryNode[]): pulumi.Resource[] {
-    const { stack, registry, loadBalancer } = plan;
-    if (registry.engine !== "distribution" || !registry.isShared || storage.objects === undefined) {
+function collect(
+    { plan: { stack, loadBalancer }, machines, storage: { objects } }: RegistryArgs,
+    registry: DistributionPlan,
+    nodes: readonly RegistryNode[],
+): pulumi.Resource[] {
+    if (!registry.isShared || objects === undefined) {
         return [];
     }
     const collector = new Collector(
@@ -118,7 +125,7 @@ function collect({ plan, machines, storage }: RegistryArgs, nodes: readonly Regi
             registry,
             project: registry.collectorProject,
             machine: machineNamed(machines, loadBalancer.machine),
-            objects: storage.objects,
+            objects,
             nodes: nodes.map(({ upstream }) => upstream),
         },
         { dependsOn: readyOf(nodes) },

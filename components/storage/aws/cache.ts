@@ -6,7 +6,7 @@ import * as pulumi from "@pulumi/pulumi";
 import * as random from "@pulumi/random";
 import type { AwsConfig } from "../../../config/aws";
 import type { AwsCacheConfig } from "../../../config/storage";
-import type { CachePlace } from "../places";
+import { ownCache, type CachePlace } from "../places";
 import { createDoor, networkOf } from "./door";
 import { uniqueName } from "./names";
 
@@ -84,11 +84,8 @@ export class AwsCache extends pulumi.ComponentResource {
         );
         // Its certificate is of a public CA.
         this.place = group.primaryEndpointAddress.apply((host): CachePlace => ({
+            ...ownCache,
             host: `${host}:${String(port)}`,
-            tls: true,
-            hasPassword: true,
-            indexes: { registry: 1, jobs: 2, trivy: 5 },
-            idleSeconds: 30,
         }));
         this.ready = [group, ...door.rules];
         this.registerOutputs({ address: group.primaryEndpointAddress });

@@ -6,7 +6,7 @@ import * as pulumi from "@pulumi/pulumi";
 import * as random from "@pulumi/random";
 import type { AwsConfig } from "../../../config/aws";
 import type { AwsDatabaseConfig } from "../../../config/storage";
-import type { DatabasePlace } from "../places";
+import { ownDatabase, type DatabasePlace } from "../places";
 import { createDoor, networkOf } from "./door";
 import { uniqueName } from "./names";
 import { rdsCertificates } from "./rds-ca";
@@ -19,8 +19,6 @@ export interface AwsDatabaseArgs {
 }
 
 const port = 5432;
-const databaseName = "registry";
-const userName = "harbor";
 
 /** A PostgreSQL of Amazon RDS. */
 export class AwsDatabase extends pulumi.ComponentResource {
@@ -76,8 +74,8 @@ export class AwsDatabase extends pulumi.ComponentResource {
                 autoMinorVersionUpgrade: true,
                 allowMajorVersionUpgrade: true,
                 instanceClass: config.instanceClass,
-                dbName: databaseName,
-                username: userName,
+                dbName: ownDatabase.name,
+                username: ownDatabase.user,
                 password: this.password,
                 port,
                 storageType: "gp3",
@@ -103,10 +101,9 @@ export class AwsDatabase extends pulumi.ComponentResource {
             { ...own, protect: !deleteData },
         );
         this.place = instance.address.apply((host): DatabasePlace => ({
+            ...ownDatabase,
             host,
             port,
-            name: databaseName,
-            user: userName,
             sslMode: "verify-full",
             caCertificate,
         }));

@@ -1,20 +1,11 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
-import * as random from "@pulumi/random";
 import type { MachineDatabasePlan } from "../../../config/plan-storage";
-import type { Certificates } from "../../certificates";
-import { ComposeStack, hook, type PlainFile } from "../../compose-stack";
-import type { Machine } from "../../machines";
-import type { DatabasePlace } from "../places";
-import { databaseName, databaseUser, renderAccess, renderCompose, renderSettings } from "./render";
-
-export interface PostgresqlArgs {
-    readonly stack: string;
-    readonly plan: MachineDatabasePlan;
-    readonly machine: Machine;
-    readonly certificates: Certificates;
-}
+import { hook, type PlainFile } from "../../compose-stack";
+import { createMachineService, type MachineServiceArgs } from "../machine-service";
+import { ownDatabase, type DatabasePlace } from "../places";
+import { renderAccess, renderCompose, renderSettings } from "./render";
 
 const file = (name: string) => join(__dirname, name);
 const text = (name: string) => readFileSync(file(name), "utf8");
@@ -47,40 +38,37 @@ export class Postgresql extends pulumi.ComponentResource {
     /** Done when it can be used. */
     readonly released: pulumi.CustomResource;
 
-    constructor(name: string, args: PostgresqlArgs, options?: pulumi.ComponentResourceOptions) {
+    constructor(
+        name: string,
+        args: MachineServiceArgs<MachineDatabasePlan>,
+        options?: pulumi.ComponentResourceOptions,
+    ) {
         super("harborage:index:Postgresql", name, {}, options);
         const { stack, plan, machine, certificates } = args;
-        const address = machine.privateAddress;
-        this.password = new random.RandomPassword(
-            `${name}-password`,
-            { length: 32, special: false },
-            { parent: this },
-        ).result;
-        const server = certificates.issue(name, `${name} of ${stack}`, [address, machine.hostname]);
-        const { released } = new ComposeStack(
+        const { password, released } = createMachineService(
             name,
+            args,
             {
-                machine,
-                project: plan.project,
-                plainFiles: address.apply((at) => postgresqlFiles(stack, plan, at)),
-                secretFiles: {
-                    "root/password": this.password,
+                plain: (address) => postgresqlFiles(stack, plan, address),
+                secret: (secretPassword, server) => ({
+                    "root/password": secretPassword,
                     "root/server.crt": server.certificate,
                     "root/server.key": server.privateKey,
-                },
-                data: { directory: plan.dataDirectory, deleteData: plan.deleteData },
+                }),
             },
-            { parent: this },
+            this,
         );
+        this.password = password;
         this.released = released;
-        this.place = pulumi.all([address, certificates.caCertificate]).apply(([host, caCertificate]) => ({
-            host,
-            port: plan.port,
-            name: databaseName,
-            user: databaseUser,
-            sslMode: "verify-full" as const,
-            caCertificate,
-        }));
+        this.place = pulumi
+            .all([machine.privateAddress, certificates.caCertificate])
+            .apply(([host, caCertificate]) => ({
+                ...ownDatabase,
+                host,
+                port: plan.port,
+                sslMode: "verify-full" as const,
+                caCertificate,
+            }));
         this.registerOutputs({});
     }
 }

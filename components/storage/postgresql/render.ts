@@ -1,5 +1,6 @@
 import { stringify } from "yaml";
 import type { MachineDatabasePlan } from "../../../config/plan-storage";
+import { ownDatabase } from "../places";
 import { composePath, contentLabel, serviceLog } from "../../compose-stack/render-files";
 
 /** Where a release's files are inside the container. */
@@ -7,10 +8,6 @@ const release = "/etc/harborage/current";
 
 /** The port inside the container. */
 const port = 5432;
-
-/** Who uses it, and what is theirs. */
-export const databaseName = "registry";
-export const databaseUser = "harbor";
 
 /**
  * postgresql.conf (postgresql.org/docs/17/runtime-config.html). What is not here is PostgreSQL's default.
@@ -39,9 +36,10 @@ log_min_error_statement = 'panic'
 
 /** Who may connect: one user to one database, by TLS and password. All others are refused. */
 export function renderAccess(): string {
+    const { name, user } = ownDatabase;
     return `local   all         postgres                  peer
-hostssl ${databaseName}    ${databaseUser}     0.0.0.0/0       scram-sha-256
-hostssl ${databaseName}    ${databaseUser}     ::/0            scram-sha-256
+hostssl ${name}    ${user}     0.0.0.0/0       scram-sha-256
+hostssl ${name}    ${user}     ::/0            scram-sha-256
 `;
 }
 

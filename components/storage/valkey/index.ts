@@ -1,25 +1,13 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
-import * as random from "@pulumi/random";
 import type { MachineStoragePlan } from "../../../config/plan-storage";
-import type { Certificates } from "../../certificates";
-import { ComposeStack, type PlainFile } from "../../compose-stack";
-import type { Machine } from "../../machines";
-import type { CachePlace } from "../places";
+import { hook, type PlainFile } from "../../compose-stack";
+import { createMachineService, type MachineServiceArgs } from "../machine-service";
+import { ownCache, type CachePlace } from "../places";
 import { renderCompose, renderSettings, renderUsers } from "./render";
 
-export interface ValkeyArgs {
-    readonly stack: string;
-    readonly plan: MachineStoragePlan;
-    readonly machine: Machine;
-    readonly certificates: Certificates;
-}
-
-function hook(name: string): PlainFile {
-    const text = (file: string) => readFileSync(join(__dirname, "hooks", file), "utf8");
-    return { content: `${text("common.sh")}\n${text(name)}` };
-}
+const file = (name: string) => join(__dirname, "hooks", name);
 
 /**
  * The files of its compose project.
@@ -30,8 +18,9 @@ export function valkeyFiles(stack: string, plan: MachineStoragePlan, address: st
     return {
         "compose.yaml": { content: renderCompose({ stack, plan, address }) },
         "valkey.conf": { content: renderSettings() },
-        "hooks/reload.sh": hook("reload.sh"),
-        "hooks/health.sh": hook("health.sh"),
+        "hooks/common.sh": { content: readFileSync(file("common.sh"), "utf8") },
+        "hooks/reload.sh": hook(file("reload.sh")),
+        "hooks/health.sh": hook(file("health.sh")),
     };
 }
 
@@ -43,40 +32,27 @@ export class Valkey extends pulumi.ComponentResource {
     /** Done when it can be used. */
     readonly released: pulumi.CustomResource;
 
-    constructor(name: string, args: ValkeyArgs, options?: pulumi.ComponentResourceOptions) {
+    constructor(name: string, args: MachineServiceArgs<MachineStoragePlan>, options?: pulumi.ComponentResourceOptions) {
         super("harborage:index:Valkey", name, {}, options);
         const { stack, plan, machine, certificates } = args;
-        const address = machine.privateAddress;
-        this.password = new random.RandomPassword(
-            `${name}-password`,
-            { length: 32, special: false },
-            { parent: this },
-        ).result;
-        const server = certificates.issue(name, `${name} of ${stack}`, [address, machine.hostname]);
-        const { released } = new ComposeStack(
+        const { password, released } = createMachineService(
             name,
+            args,
             {
-                machine,
-                project: plan.project,
-                plainFiles: address.apply((at) => valkeyFiles(stack, plan, at)),
-                secretFiles: {
-                    "service/users.acl": this.password.apply(renderUsers),
+                plain: (address) => valkeyFiles(stack, plan, address),
+                secret: (secretPassword, server) => ({
+                    "service/users.acl": secretPassword.apply(renderUsers),
                     "service/server.crt": server.certificate,
                     "service/server.key": server.privateKey,
-                },
-                data: { directory: plan.dataDirectory, deleteData: plan.deleteData },
+                }),
             },
-            { parent: this },
+            this,
         );
+        this.password = password;
         this.released = released;
-        this.place = pulumi.all([address, certificates.caCertificate]).apply(([host, caCertificate]) => ({
-            host: `${host}:${String(plan.port)}`,
-            tls: true,
-            caCertificate,
-            hasPassword: true,
-            indexes: { registry: 1, jobs: 2, trivy: 5 },
-            idleSeconds: 30,
-        }));
+        this.place = pulumi
+            .all([machine.privateAddress, certificates.caCertificate])
+            .apply(([host, caCertificate]) => ({ ...ownCache, host: `${host}:${String(plan.port)}`, caCertificate }));
         this.registerOutputs({});
     }
 }
