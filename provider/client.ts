@@ -19,6 +19,8 @@ type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 interface Call {
     readonly query?: Readonly<Record<string, string | number>>;
     readonly body?: unknown;
+    /** Beside the API, and without anybody's password. */
+    readonly beside?: boolean;
 }
 
 interface Answer {
@@ -111,6 +113,17 @@ export class Harbor {
         return this.parsed(text) as Body | undefined;
     }
 
+    /**
+     * What the load balancer itself says at the same address, beside the API: nobody logs in there.
+     *
+     * @param deadline in milliseconds
+     */
+    async beside(path: string, deadline: number): Promise<unknown> {
+        const { connection, agent, signal } = this;
+        const { text } = await new Harbor(connection, agent, signal, deadline).call("GET", path, { beside: true });
+        return this.parsed(text);
+    }
+
     /** Like {@link get}, and undefined also when there is no such thing. */
     async find<Body>(path: string): Promise<Body | undefined> {
         try {
@@ -191,19 +204,21 @@ export class Harbor {
     private async ask(
         method: Method,
         path: string,
-        { query, body }: Call,
+        { query, body, beside = false }: Call,
         signal: AbortSignal,
         failed: (failure: Failure) => void,
     ): Promise<Answer> {
-        const { username, password } = this.connection;
-        const { statusCode, headers, ...response } = await request(this.api + path, {
+        const { url, username, password } = this.connection;
+        const authorization = `Basic ${Buffer.from(`${username}:${password}`).toString("base64")}`;
+        const where = beside ? new URL(path, url) : this.api + path;
+        const { statusCode, headers, ...response } = await request(where, {
             method,
             dispatcher: this.agent.compose(retrying(method, signal, failed)),
             signal,
             ...(query === undefined ? {} : { query }),
             headers: {
                 accept: "application/json",
-                authorization: `Basic ${Buffer.from(`${username}:${password}`).toString("base64")}`,
+                ...(beside ? {} : { authorization }),
                 // A project may have a name that looks like an id.
                 "x-is-resource-name": "true",
                 ...(body === undefined ? {} : { "content-type": "application/json" }),

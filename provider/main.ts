@@ -1,3 +1,4 @@
+import { activeNode } from "./active-node";
 import { adminPassword } from "./admin-password";
 import { configuration } from "./configuration";
 import { garbageCollectionSchedule } from "./garbage-collection-schedule";
@@ -8,13 +9,16 @@ import { replicationPolicy } from "./replication-policy";
 import { robotAccount } from "./robot-account";
 import { scanAllSchedule } from "./scan-all-schedule";
 import { ProviderServer } from "./server";
+import { warnings } from "./warnings";
 
 /**
  * The provider `harborage`: what only Harbor's API can set, as resources. Harbor 2.14 and 2.15.
  *
- * The engine starts this by the script beside it, and reads the port from the first line of the output.
+ * The engine starts this by the script beside it, and reads the port from the first line of the output. Its
+ * own address is the argument.
  */
-const server = new ProviderServer({
+const types = {
+    "harborage:index:ActiveNode": activeNode,
     "harborage:harbor:AdminPassword": adminPassword,
     "harborage:harbor:Configuration": configuration,
     "harborage:harbor:GarbageCollectionSchedule": garbageCollectionSchedule,
@@ -24,7 +28,10 @@ const server = new ProviderServer({
     "harborage:harbor:ReplicationPolicy": replicationPolicy,
     "harborage:harbor:RobotAccount": robotAccount,
     "harborage:harbor:ScanAllSchedule": scanAllSchedule,
-});
+};
+
+const [, , engine] = process.argv;
+const server = new ProviderServer(types, warnings(engine));
 
 // The engine holds the other end of this pipe: it is closed when the engine has ended, however it ended.
 process.stdin.on("end", () => process.exit(0)).resume();

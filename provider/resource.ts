@@ -24,6 +24,17 @@ export interface ResourceType<Inputs extends object = never, Outputs extends obj
     /** What no input can be told by itself. Called when all of them are known and right. */
     readonly checkTogether?: (inputs: Inputs) => Failure[];
 
+    /**
+     * What has to be looked at in every preview and update, whether or not anything is changed. An error stops both, before
+     * anything that depends on the resource is touched.
+     */
+    readonly examine?: (
+        harbor: Harbor,
+        state: Inputs & Outputs,
+        inputs: Inputs,
+        warn: (text: string) => void,
+    ) => Promise<void>;
+
     create(harbor: Harbor, inputs: Inputs): Promise<{ readonly id: string; readonly outputs: Outputs }>;
     /**
      * What is there, or undefined when it is gone.

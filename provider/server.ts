@@ -52,8 +52,14 @@ export class ProviderServer {
     private readonly cancelled = new AbortController();
     private connection: { readonly settings: Connection; readonly agent: ReturnType<typeof connect> } | undefined;
 
-    /** @param types by token, such as `harborage:harbor:Project` */
-    constructor(private readonly types: Readonly<Record<string, AnyResource>>) {}
+    /**
+     * @param types by token, such as `harborage:harbor:Project`
+     * @param warn shows a warning about a resource
+     */
+    constructor(
+        private readonly types: Readonly<Record<string, AnyResource>>,
+        private readonly warn: (urn: string, text: string) => void,
+    ) {}
 
     /** Serves on a free port of 127.0.0.1, and returns it. */
     start(): Promise<number> {
@@ -85,12 +91,12 @@ export class ProviderServer {
                     failures.length === 0 && !hasUnknown(inputs) ? type.checkTogether?.(inputs) : undefined;
                 return checked(inputs, together ?? failures, type.secrets);
             }),
-            diff: this.about((type, request: proto.DiffRequest) => {
-                const { changed, replaces, deleteBeforeReplace } = difference(
-                    type,
-                    fromStruct(request.getOlds()),
-                    fromStruct(request.getNews()),
-                );
+            diff: this.about(async (type, request: proto.DiffRequest, harbor) => {
+                const [state, inputs] = [fromStruct(request.getOlds()), fromStruct(request.getNews())];
+                if (type.examine !== undefined && !hasUnknown(inputs)) {
+                    await type.examine(harbor(), state, inputs, (text) => this.warn(request.getUrn(), text));
+                }
+                const { changed, replaces, deleteBeforeReplace } = difference(type, state, inputs);
                 return differs(changed.length > 0)
                     .setDiffsList([...changed])
                     .setReplacesList([...replaces])

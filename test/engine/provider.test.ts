@@ -28,11 +28,15 @@ describe("provider", function () {
     let config: Record<string, unknown>;
     const requests: string[] = [];
     let refuses = true;
+    /** What the failover agent says, where there is one. */
+    let active: object | undefined;
 
     before(async () => {
         server = createServer(identity, (request, response) => {
             requests.push(`${request.method ?? ""} ${request.url ?? ""}`);
-            if (refuses) {
+            if (active !== undefined) {
+                response.end(JSON.stringify(active));
+            } else if (refuses) {
                 // Harbor says in some of its errors what it was given.
                 const sent = Buffer.from(
                     (request.headers.authorization ?? "").replace("Basic ", ""),
@@ -54,6 +58,7 @@ describe("provider", function () {
     afterEach(() => {
         requests.splice(0);
         refuses = true;
+        active = undefined;
     });
 
     const adminPassword: Declared = { type: "AdminPassword", name: "admin", args: { password: wanted } };
@@ -141,6 +146,29 @@ describe("provider", function () {
             (await stack.pulumi("up")).output,
             /cannot reach https:\/\/registry\.provider\.test at .*caCertificate has to hold/,
         );
+    });
+
+    it("stops what knows nothing of a failover with a question, and warns where nobody can be asked", async () => {
+        const node: Declared = { type: "ActiveNode", name: "active", args: { node: "first" } };
+        stack.declare(config, [node]);
+        active = { active: "first", epoch: 1 };
+        await stack.run("up");
+        active = undefined;
+        assert.match(await stack.run("preview"), /warning: nobody knows which node is active now: Harbor answered 400/);
+        active = { active: "second", epoch: 2, since: "2026-05-02T03:04:05Z", by: "agent", reason: "first is dead" };
+        stack.declare(config, [node, { ...project, after: ["active"] }]);
+        requests.splice(0);
+        for (const command of ["preview", "up"]) {
+            const { code, output } = await stack.pulumi(command);
+            assert.notEqual(code, 0);
+            assert.match(output, /error: harborage: the active node active: second is active, .*2026-05-02T03:04:05Z/);
+            assert.match(output, /topology\.active: second +second stays active\n +topology\.epoch: 2 +first becomes/);
+            assert.doesNotMatch(output, STACK_TRACE);
+        }
+        assert.deepEqual(new Set(requests), new Set(["GET /harborage/active"]));
+        stack.declare(config, [{ ...node, args: { node: "second" } }]);
+        assert.match(await stack.run("up"), /~ 1 updated/);
+        assert.match(await stack.run("preview"), /3 unchanged/);
     });
 
     it("ends when the engine is interrupted or killed, also in the middle of a call", async () => {
