@@ -2,6 +2,7 @@ import { isIPv4 } from "node:net";
 import {
     countOf,
     entriesAt,
+    hasSeveralNodes,
     isTogether,
     kindOf,
     nodesOf,
@@ -29,11 +30,11 @@ export function roles(file: unknown): Contradiction[] {
 /** Machines that an entry with `count` stands for. */
 export function counts(file: unknown): Contradiction[] {
     const entries = entriesAt(file, ["machines"]);
-    const isShared = valueAt(file, ["topology", "kind"]) === "shared";
-    const singles = [...singleMachinesOf(file), ...(isShared ? [] : nodesOf(file))].flatMap(({ path, machine }) =>
-        countOf(file, machine) === undefined
-            ? []
-            : [{ path, message: "expected a machine without count: one of several is not meant" }],
+    const singles = [...singleMachinesOf(file), ...(hasSeveralNodes(file) ? [] : nodesOf(file))].flatMap(
+        ({ path, machine }) =>
+            countOf(file, machine) === undefined
+                ? []
+                : [{ path, message: "expected a machine without count: one of several is not meant" }],
     );
     const each = entries.flatMap(([entry, machine]): Contradiction[] => {
         const count = valueAt(machine, ["count"]);

@@ -1,5 +1,6 @@
 import { counts, kept, login, openstack, ports, reach, roles, sshPorts } from "./consistency-machines";
 import { engine, harbor, several } from "./consistency-registry";
+import { replicated } from "./consistency-replicated";
 import { aws, ownStorage, storage, volumes } from "./consistency-storage";
 import type { Contradiction } from "./raw-file";
 
@@ -9,7 +10,7 @@ import type { Contradiction } from "./raw-file";
  */
 export function contradictions(file: unknown): Contradiction[] {
     return [
-        ...[roles, counts, several, ports, sshPorts, reach, openstack, login, kept],
+        ...[roles, counts, several, replicated, ports, sshPorts, reach, openstack, login, kept],
         ...[engine, harbor, storage, ownStorage, volumes, aws],
     ].flatMap((check) => check(file));
 }

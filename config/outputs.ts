@@ -6,7 +6,8 @@ const node = z.object({
     name: z.string(),
     /** Where the node is reached on the machines' own network. */
     address: z.string(),
-    role: z.enum(["active"]),
+    /** What the stack file wants it to be: after a failover, the load balancer's agent knows who is active. */
+    role: z.enum(["active", "standby"]),
 });
 
 /** A file that makes a client trust the registry. */

@@ -1,3 +1,5 @@
+import { isDeepStrictEqual } from "node:util";
+import { defaultFailover } from "./load-balancer";
 import type { ExistingConfig, OpenstackMachineConfig } from "./machines";
 import type {
     CloudPlan,
@@ -77,6 +79,9 @@ export function rolesOf(config: StackConfig, { entry }: NamedMachine): readonly 
     ];
 }
 
+/** Whether Harbor is told where the public name leads, so that nodes that replicate to each other need no DNS. */
+const isTold = ({ topology }: StackConfig) => topology.kind === "replicated";
+
 /** What a machine must be and have. */
 export function requirementsFor(config: StackConfig, named: NamedMachine): MachineRequirements {
     const isNode = rolesOf(config, named).includes("node");
@@ -85,7 +90,9 @@ export function requirementsFor(config: StackConfig, named: NamedMachine): Machi
         ...fixed,
         freeDiskGiB: named.machine.minimumFreeDiskGiB ?? fixed.freeDiskGiB,
         // The address of a VM may be made by the same `up` that looks at it.
-        ...(resolvesPublicName && named.machine.kind !== "openstack" ? { resolves: config.publicName } : {}),
+        ...(resolvesPublicName && named.machine.kind !== "openstack" && !isTold(config)
+            ? { resolves: config.publicName }
+            : {}),
     };
 }
 
@@ -169,6 +176,10 @@ function sourcesOf(config: StackConfig, role: Role): SecurityRule["from"][] {
     ];
 }
 
+function opensSame(one: SecurityRule, other: SecurityRule): boolean {
+    return one.role === other.role && one.port === other.port && isDeepStrictEqual(one.from, other.from);
+}
+
 /** The load balancer is the only public door; nodes take requests from it alone, and their storage from them alone. */
 function securityRules(config: StackConfig): SecurityRule[] {
     const { clientCidrs = [], sshCidrs = [] } = config.openstack ?? {};
@@ -217,7 +228,41 @@ function securityRules(config: StackConfig): SecurityRule[] {
     );
     // A machine that exists has its own firewall.
     const inCloud = (role: Role) => sourcesOf(config, role).some((from) => "role" in from);
-    return [...doors, ...ssh, ...throughBalancer, ...requests, ...scrapes, ...stored].filter(({ role }) =>
-        inCloud(role),
-    );
+    return [
+        ...[doors, ssh, throughBalancer, requests, scrapes, stored],
+        ...[replicationRules(config), adminRules(config)],
+    ]
+        .flat()
+        .filter(({ role }) => inCloud(role))
+        .filter((rule, index, all) => all.findIndex((other) => opensSame(rule, other)) === index);
+}
+
+/** Nodes that replicate to each other: one pushes to the other, which sends it to the load balancer for a token. */
+function replicationRules(config: StackConfig): SecurityRule[] {
+    return config.topology.kind !== "replicated"
+        ? []
+        : sourcesOf(config, "node").flatMap((from): SecurityRule[] => [
+              { role: "node", port: config.registry.port, from, why: "replication" },
+              {
+                  role: "load-balancer",
+                  port: config.loadBalancer.httpsPort,
+                  from,
+                  why: "nodes that ask for tokens",
+              },
+          ]);
+}
+
+/** The ports that lead to one of two nodes, whichever is active. */
+function adminRules({ topology, loadBalancer }: StackConfig): SecurityRule[] {
+    const first = loadBalancer.adminPort ?? defaultFailover.adminPort;
+    return topology.kind !== "replicated"
+        ? []
+        : [first, first + 1].flatMap((port) =>
+              (loadBalancer.adminCidrs ?? []).map((cidr): SecurityRule => ({
+                  role: "load-balancer",
+                  port,
+                  from: { cidr },
+                  why: "up and operators, to one of the nodes",
+              })),
+          );
 }

@@ -2,6 +2,7 @@ import type { AwsConfig } from "./aws";
 import { planBackup, type BackupConfig, type BackupPlan } from "./backup";
 import type { BaselineConfig, SourceFile } from "./baseline";
 import { harborLogPort, type HarborConfig } from "./harbor";
+import { defaultFailover } from "./load-balancer";
 import { planCloud, planPlace, requirementsFor, rolesOf } from "./plan-machines";
 import type { OpenstackConfig } from "./openstack";
 import { planRegistry } from "./plan-registry";
@@ -231,9 +232,9 @@ export interface NodePlan {
     readonly name: string;
     /** The machine that it runs on. */
     readonly machine: string;
-    /** What the node is to the load balancer. */
-    readonly role: "active";
-    /** Whether it is the only node, or the first or another one of several that share their state. */
+    /** What the node is to the load balancer; with topology `replicated`, as the stack file has it: a failover may have changed it. */
+    readonly role: "active" | "standby";
+    /** Whether it has its state for itself, or is the first or another one of several that share it. */
     readonly rank: "only" | "first" | "other";
     readonly project: string;
     readonly port: number;
@@ -243,6 +244,10 @@ export interface NodePlan {
     readonly deleteData: boolean;
     /** Whether only its own machine reaches it: the load balancer is there too. */
     readonly isInternal: boolean;
+    /** Whether it serves HTTPS, with a certificate of the stack's CA, instead of plain HTTP. */
+    readonly tls: boolean;
+    /** The node that it replicates to, and that replicates to it; absent where none does. */
+    readonly peer?: string;
     /** The image of the node's own nginx, where the load balancer is on another machine: it refuses pushes while garbage is collected. */
     readonly gateImage?: string;
     /**
@@ -269,6 +274,24 @@ export interface LoadBalancerPlan {
     readonly engine: RegistryPlan["engine"];
     /** The nodes that it sends requests to, by name. */
     readonly nodes: readonly string[];
+    /** There where one node is active and the other its standby. */
+    readonly failover?: FailoverPlan;
+}
+
+/** How the load balancer of an active node and a standby chooses. Who is active is what its agent says, not the plan. */
+export interface FailoverPlan {
+    /** Where TLS ends: at the load balancer, or at the node. */
+    readonly mode: "http" | "stream";
+    /** How many rounds in a row the active node gives no answer before the standby takes over. */
+    readonly misses: number;
+    /** The node that is to be active, by name. */
+    readonly active: string;
+    /** Which change of the active node the stack file knows of; absent where it says none. */
+    readonly epoch?: number;
+    /** The port that leads to a node whichever is active, by the node's name. */
+    readonly adminPorts: Readonly<Record<string, number>>;
+    /** Where these ports may be used from. */
+    readonly adminCidrs: readonly string[];
 }
 
 /**
@@ -299,6 +322,8 @@ export function makePlan(stack: string, config: StackConfig): Plan {
     const storagePlan = planStorage(config, { project, directoryOf, images: image });
     const together = namedNodes(topology).includes(topology.loadBalancer);
 
+    const nodeNames = planNodeNames(config);
+    const failover = planFailover(config, nodeNames);
     const nodes = named
         .filter((machine) => rolesOf(config, machine).includes("node"))
         .map(({ name }, index): NodePlan => {
@@ -307,16 +332,25 @@ export function makePlan(stack: string, config: StackConfig): Plan {
             return {
                 name,
                 machine: name,
-                role: "active",
-                rank: topology.kind === "single" ? "only" : index === 0 ? "first" : "other",
+                role: failover === undefined || failover.active === name ? "active" : "standby",
+                rank: topology.kind !== "shared" ? "only" : index === 0 ? "first" : "other",
                 project: project("registry"),
                 port: registry.port,
                 dataDirectory,
                 deleteData: storage.objects.kind === "node" && storage.objects.deleteData,
                 isInternal: together,
+                tls: failover !== undefined,
+                ...(failover === undefined ? {} : { peer: nodeNames.find((each) => each !== name) ?? name }),
                 ...(isGated ? { gateImage: image.nginx } : {}),
                 ...(registry.engine === "harbor"
-                    ? { backup: planNodeBackup(registry.backup, name, dataDirectory, index === 0) }
+                    ? {
+                          backup: planNodeBackup(
+                              registry.backup,
+                              name,
+                              dataDirectory,
+                              index === 0 || failover !== undefined,
+                          ),
+                      }
                     : {}),
             };
         });
@@ -330,11 +364,12 @@ export function makePlan(stack: string, config: StackConfig): Plan {
         host: registryHost,
         httpsPort: loadBalancer.httpsPort,
         httpPort: loadBalancer.httpPort,
-        hstsSeconds: loadBalancer.hstsSeconds,
-        method: loadBalancer.method,
+        hstsSeconds: loadBalancer.mode === "http" ? loadBalancer.hstsSeconds : 0,
+        method: (loadBalancer.mode === "http" ? loadBalancer.method : undefined) ?? "random",
         drainSeconds: loadBalancer.drainSeconds,
         engine: registry.engine,
         nodes: nodes.map(({ name }) => name),
+        ...(failover === undefined ? {} : { failover }),
     };
 
     const machines = named.map((machine): MachinePlan => {
@@ -359,6 +394,7 @@ export function makePlan(stack: string, config: StackConfig): Plan {
             ports: [
                 ...(isBalancer ? [{ port: balancer.httpsPort, purpose: "loadBalancer.httpsPort" }] : []),
                 ...(isBalancer ? [{ port: balancer.httpPort, purpose: "loadBalancer.httpPort" }] : []),
+                ...(isBalancer ? adminPorts(failover) : []),
                 ...(node ? nodePorts(registry) : []),
                 ...stored.map(({ port, purpose }) => ({ port, purpose })),
             ],
@@ -404,6 +440,38 @@ export function makePlan(stack: string, config: StackConfig): Plan {
         nodes,
         loadBalancer: balancer,
     };
+}
+
+/** The nodes in the order of the stack file's topology. */
+function planNodeNames(config: StackConfig): string[] {
+    const named = writeOutMachines(config.machines);
+    return namedNodes(config.topology).flatMap((entry) =>
+        named.filter((each) => each.entry === entry).map(({ name }) => name),
+    );
+}
+
+/** How the load balancer chooses between an active node and a standby; nothing with another topology. */
+function planFailover({ topology, loadBalancer }: StackConfig, nodes: readonly string[]): FailoverPlan | undefined {
+    const [first] = nodes;
+    if (topology.kind !== "replicated" || first === undefined) {
+        return undefined;
+    }
+    const adminPort = loadBalancer.adminPort ?? defaultFailover.adminPort;
+    return {
+        mode: loadBalancer.mode,
+        misses: loadBalancer.failoverMisses ?? defaultFailover.failoverMisses,
+        active: topology.active ?? first,
+        ...(topology.epoch === undefined ? {} : { epoch: topology.epoch }),
+        adminPorts: Object.fromEntries(nodes.map((name, index) => [name, adminPort + index])),
+        adminCidrs: loadBalancer.adminCidrs ?? [],
+    };
+}
+
+function adminPorts(failover: FailoverPlan | undefined): MachinePlan["ports"] {
+    return Object.values(failover?.adminPorts ?? {}).map((port, index) => ({
+        port,
+        purpose: index === 0 ? "loadBalancer.adminPort" : "loadBalancer.adminPort, the next number",
+    }));
 }
 
 /** The backups of a node; of nodes that share a database, the first one makes them. */

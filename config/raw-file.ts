@@ -28,14 +28,18 @@ export interface Naming {
     readonly machine: unknown;
 }
 
+/** Whether the topology has a list of nodes. */
+export const hasSeveralNodes = (file: unknown) =>
+    ["shared", "replicated"].includes(valueAt(file, ["topology", "kind"]) as string);
+
 /** Where the nodes' machines are named. */
 export function nodesOf(file: unknown): Naming[] {
-    const shared = entriesAt(file, ["topology", "nodes"]).map(([index, machine]): Naming => ({
+    const several = entriesAt(file, ["topology", "nodes"]).map(([index, machine]): Naming => ({
         path: ["topology", "nodes", Number(index)],
         machine,
     }));
-    return valueAt(file, ["topology", "kind"]) === "shared"
-        ? shared
+    return hasSeveralNodes(file)
+        ? several
         : [{ path: ["topology", "node"], machine: valueAt(file, ["topology", "node"]) }];
 }
 

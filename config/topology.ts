@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { eachOnce, object, resourceName, variants } from "./fields";
+import { eachOnce, integer, object, resourceName, variants } from "./fields";
 import type { MachineConfig } from "./machines";
 
 /** The part of the stack file's schema that says which machine runs what. */
@@ -31,11 +31,37 @@ const sharedTopology = object(
     "{kind: shared, nodes: [node], loadBalancer: lb}",
 ).describe("Several active nodes that share their state, which is on none of them.");
 
+const replicatedTopology = object(
+    {
+        kind: z.literal("replicated"),
+        nodes: z
+            .array(resourceName, "expected a list of machines, for example [first, second]")
+            .min(1, "expected two machines, for example [first, second]")
+            .superRefine(eachOnce((name) => name, [], "is there twice; name each machine once"))
+            .meta({ examples: [["first", "second"]] })
+            .describe("The two machines that run the registry: two names, or that of one with `count: 2`."),
+        active: resourceName
+            .optional()
+            .describe(
+                "The node that answers clients; another one here is a planned switchover. With `count`, one of its machines, such as node-2. Default: the first one.",
+            ),
+        epoch: integer(1, 1_000_000_000, "a number", 4)
+            .optional()
+            .describe(
+                "Which change of the active node this file knows of. Only needed to switch back after a failover; the error then says which number.",
+            ),
+        loadBalancer: loadBalancer.describe("The machine that runs the load balancer: none of the nodes."),
+    },
+    "{kind: replicated, nodes: [first, second], loadBalancer: lb}",
+).describe(
+    "An active node that answers clients and a standby that it replicates to, each with state of its own. When the active dies, the load balancer changes to the standby.",
+);
+
 /** `harborage:topology`. */
 export const topology = variants(
     "kind",
-    [singleTopology, sharedTopology],
-    ["single", "shared"],
+    [singleTopology, sharedTopology, replicatedTopology],
+    ["single", "shared", "replicated"],
     "{kind: single, node: box, loadBalancer: box}",
 );
 
@@ -43,7 +69,7 @@ export type TopologyConfig = z.output<typeof topology>;
 
 /** The machines that run the registry, by the names that the stack file gives them. */
 export function namedNodes(config: TopologyConfig): readonly string[] {
-    return config.kind === "shared" ? config.nodes : [config.node];
+    return config.kind === "single" ? [config.node] : config.nodes;
 }
 
 /** The names of the machines that an entry of `machines` stands for. */

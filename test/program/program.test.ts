@@ -271,7 +271,7 @@ describe("program", () => {
     });
 
     it("stops at a bad stack file before any resource is registered, with every mistake", async () => {
-        const settings = { ...dev, publicName: "10.0.0.1", topology: { kind: "replicated" }, colour: "red" };
+        const settings = { ...dev, publicName: "10.0.0.1", topology: { kind: "sharded" }, colour: "red" };
         const { resources, error } = await runProgram({ settings });
         assert.deepEqual(resources, []);
         assert.equal(error?.isRunError, true);

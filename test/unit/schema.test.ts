@@ -45,7 +45,6 @@ describe("stack file", () => {
                 httpsPort: 443,
                 httpPort: 80,
                 hstsSeconds: 0,
-                method: "random",
                 drainSeconds: 60,
             },
             certificate: { kind: "own-ca", validityDays: 365, renewBeforeDays: 60, caValidityDays: 3650 },
@@ -96,9 +95,9 @@ describe("stack file", () => {
             'registry.engine: "quay" is wrong; there is: distribution, harbor',
         ],
         [
-            "the topology replicated",
-            { topology: { kind: "replicated" } },
-            'topology.kind: "replicated" is wrong; there is: single, shared',
+            "the topology sharded",
+            { topology: { kind: "sharded" } },
+            'topology.kind: "sharded" is wrong; there is: single, shared, replicated',
         ],
         [
             "objects in S3",
@@ -110,7 +109,11 @@ describe("stack file", () => {
             { loadBalancer: { mode: "http", method: "round_robin" } },
             'loadBalancer.method: "round_robin" is wrong; expected one of: random, least_conn, ip_hash',
         ],
-        ["the mode tcp", { loadBalancer: { mode: "tcp" } }, 'loadBalancer.mode: "tcp" is wrong; there is: http'],
+        [
+            "the mode tcp",
+            { loadBalancer: { mode: "tcp" } },
+            'loadBalancer.mode: "tcp" is wrong; there is: http, stream',
+        ],
         [
             "given certificates",
             { certificate: { kind: "given" } },
