@@ -152,7 +152,7 @@ export async function checkResize(cluster: Cluster, load: LoadOptions, counts: r
             console.log(`      ${count} nodes after ${ran.seconds.toFixed(1)} s`);
             assert.deepEqual(changesOf(ran, kept), [], `${count} nodes`);
             const changed = Date.now();
-            await running.more(60);
+            await running.more(30);
             const names = cluster.used(count).map(({ name }) => name);
             assert.deepEqual(Object.keys(await cluster.watch.answers(changed)).sort(), names);
         }

@@ -18,12 +18,14 @@ export interface ClusterOptions {
     readonly others?: readonly string[];
     /** What the stack file says beside machines and topology, given what was changed with {@link Cluster.write}. */
     readonly settings: (cluster: Cluster, changed: Settings) => Settings;
+    /** `kind` and more of `topology`. Default: `shared`. */
+    readonly topology?: Settings;
     /** Where images come from. Default: those of the registry and of nginx. */
     readonly images?: (folder: string) => Promise<Settings>;
 }
 
 /**
- * A stack of topology `shared`: a load balancer, machines for nodes, and an S3 server on this machine that they reach. Call
+ * A stack with several nodes: a load balancer, machines for nodes, and an S3 server on this machine that they reach. Call
  * {@link close} in `after`.
  */
 export class Cluster {
@@ -124,7 +126,12 @@ export class Cluster {
         this.stack.write({
             ...this.site,
             machines: Object.fromEntries(machines.map((machine) => [machine.name, existing(machine)])),
-            topology: { kind: "shared", nodes: used.map(({ name }) => name), loadBalancer: this.balancer.name },
+            topology: {
+                ...(this.options.topology ?? { kind: "shared" }),
+                nodes: used.map(({ name }) => name),
+                loadBalancer: this.balancer.name,
+                ...(this.changed["topology"] as Settings),
+            },
             ...this.options.settings(this, this.changed),
         });
     }

@@ -1,0 +1,126 @@
+import assert from "node:assert/strict";
+import { setTimeout as sleep } from "node:timers/promises";
+import { ask, type Access } from "./client";
+import type { Cluster } from "./cluster";
+import { anonymous, api, read } from "./harbor";
+import { LoadClient, type PushedImage } from "./load";
+import { until, type Ran } from "./processes";
+import type { SshMachine } from "./ssh-machine";
+
+/** What the agent says of itself. */
+export interface Agent {
+    /** The node that gets every request. */
+    readonly active: string;
+    /** How often that has changed. */
+    readonly epoch: number;
+    readonly armed: boolean;
+    readonly by: string;
+    readonly reason: string;
+}
+
+/** The ports of the load balancer that lead to one node. */
+const firstAdminPort = 8441;
+
+/** Two registries that replicate, behind a load balancer that knows which one is active. */
+export class Pair {
+    constructor(readonly cluster: Cluster) {}
+
+    /** The commands for operators, on the load balancer's machine. */
+    lb(...words: readonly string[]): Promise<Ran> {
+        const { balancer, stack } = this.cluster;
+        const program = `/var/lib/harborage/stacks/harborage-${stack.name}-lb/current/harborage-lb`;
+        return balancer.attempt(program, words);
+    }
+
+    /** As {@link lb}; it has to succeed. */
+    async must(...words: readonly string[]): Promise<string> {
+        const { code, output } = await this.lb(...words);
+        assert.equal(code, 0, output);
+        return output;
+    }
+
+    /** One of the two nodes itself, through the load balancer. */
+    async at(node: SshMachine): Promise<Required<Access>> {
+        const access = await this.cluster.access();
+        return { ...access, port: firstAdminPort + this.cluster.nodes.indexOf(node) };
+    }
+
+    async agent(): Promise<Agent> {
+        const { status, body } = await ask(anonymous(await this.at(this.cluster.node(1))), "GET", "/harborage/active");
+        assert.equal(status, 200, body);
+        return JSON.parse(body) as Agent;
+    }
+
+    async active(): Promise<SshMachine> {
+        const { active } = await this.agent();
+        const node = this.cluster.nodes.find(({ name }) => name === active);
+        assert.ok(node, `${active} is no node`);
+        return node;
+    }
+
+    async standby(): Promise<SshMachine> {
+        const active = await this.active();
+        const node = this.cluster.used(2).find((each) => each !== active);
+        assert.ok(node);
+        return node;
+    }
+
+    /** Waits until the agent may fail over. */
+    async armed(): Promise<Agent> {
+        return until("the agent is armed", 120, async () => {
+            const agent = await this.agent();
+            return agent.armed ? agent : undefined;
+        });
+    }
+
+    /** Pulls through the load balancer until one is good. @returns milliseconds since 1970 */
+    async firstGoodPull(image: PushedImage, limit = 60): Promise<number> {
+        const access = await this.cluster.access();
+        return until("a good pull", limit, async () => {
+            const client = new LoadClient(access, 2);
+            const { failure } = await client.operation("pull", (session) => session.pull(image, image.digest));
+            client.close();
+            if (failure === undefined) {
+                return Date.now();
+            }
+            await sleep(50);
+            return undefined;
+        });
+    }
+
+    /** The digest that a tag has on a node; undefined where the node has none. */
+    async digestAt(node: SshMachine, repository: string, tag: string): Promise<string | undefined> {
+        const [project = "", ...rest] = repository.split("/");
+        const path = `/projects/${project}/repositories/${encodeURIComponent(encodeURIComponent(rest.join("/")))}/artifacts/${tag}`;
+        const { status, body } = await api(await this.at(node), "GET", path);
+        return status === 200 ? (JSON.parse(body) as { digest: string }).digest : undefined;
+    }
+
+    /** Waits until a node has images as they were acknowledged. */
+    async replicated(node: SshMachine, images: readonly PushedImage[], limit = 120): Promise<void> {
+        for (const { repository, tag, digest } of images) {
+            await until(`${node.name} has ${repository}:${tag}`, limit, async () => {
+                return (await this.digestAt(node, repository, tag)) === digest;
+            });
+        }
+    }
+
+    /** Runs a replication policy on a node, as its schedule would, and waits. @returns how it ended */
+    async run(node: SshMachine, policy: string): Promise<string> {
+        const access = await this.at(node);
+        const all = await read<{ id: number; name: string }[]>(access, "/replication/policies?page_size=100");
+        const found = all.find(({ name }) => name === policy);
+        assert.ok(found, `${node.name} has no policy ${policy}`);
+        const begun = await api(access, "POST", "/replication/executions", { policy_id: found.id });
+        if (begun.status !== 201) {
+            return begun.body;
+        }
+        const path = `/replication/executions/${(begun.headers.location ?? "")
+            .split("/")
+            .at(-1)}`;
+        return until(`${policy} on ${node.name} has ended`, 120, async () => {
+            const { status } = await read<{ status: string }>(access, path);
+            return status === "InProgress" ? undefined : status;
+        });
+    }
+}
