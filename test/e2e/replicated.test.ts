@@ -260,7 +260,7 @@ describe("two Harbors, one of them active", function () {
         const before = await thePair().armed();
         const [active, standby] = [await thePair().active(), await thePair().standby()];
         await standby.docker("stop", "nginx");
-        await until("the standby is ill", 30, async () => (await thePair().must("status")).includes('dead'));
+        await until("the standby is ill", 30, async () => (await thePair().must("status")).includes("dead"));
         await active.docker("stop", "nginx");
         await sleep(8000);
         const { status, headers } = await ask(anonymous(access), "GET", "/v2/");
@@ -302,7 +302,9 @@ describe("two Harbors, one of them active", function () {
         const since = new Date().toISOString();
         await running.more(40);
         await running.stop();
-        const asked = (await active.docker("logs", "--since", since, "nginx")).filter((line) => line.includes('projects'));
+        const asked = (await active.docker("logs", "--since", since, "nginx")).filter((line) =>
+            line.includes("projects"),
+        );
         assert.deepEqual(asked, [], `${active.name} was asked after the switch`);
         write({ active: standby.name });
         await cluster().up();

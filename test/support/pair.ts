@@ -115,9 +115,7 @@ export class Pair {
         if (begun.status !== 201) {
             return begun.body;
         }
-        const path = `/replication/executions/${(begun.headers.location ?? "")
-            .split("/")
-            .at(-1)}`;
+        const path = `/replication/executions/${(begun.headers.location ?? "").split("/").at(-1)}`;
         return until(`${policy} on ${node.name} has ended`, 120, async () => {
             const { status } = await read<{ status: string }>(access, path);
             return status === "InProgress" ? undefined : status;
