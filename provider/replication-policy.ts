@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { makeOrFind } from "./adopt";
+import type { Harbor } from "./client";
 import { define } from "./resource";
 import { cron } from "./cron";
 
@@ -105,7 +106,7 @@ export const replicationPolicy = define<Inputs, Outputs>({
         const body = bodyOf(given, enabled ?? initiallyEnabled);
         const { id, found } = await makeOrFind(harbor, "/replication/policies", body, { adopt, find });
         if (found) {
-            await harbor.put(pathOf(id), body);
+            await change(harbor, id, given);
         }
         return { id: String(id), outputs: { policyId: id } };
     },
@@ -137,9 +138,7 @@ export const replicationPolicy = define<Inputs, Outputs>({
     },
 
     async update(harbor, _id, { policyId }, given) {
-        // Harbor takes a policy as a whole.
-        const enabled = given.enabled ?? (await harbor.get<Found>(pathOf(policyId)))?.enabled ?? false;
-        await harbor.put(pathOf(policyId), bodyOf(given, enabled));
+        await change(harbor, policyId, given);
         return { policyId };
     },
 
@@ -148,6 +147,12 @@ export const replicationPolicy = define<Inputs, Outputs>({
 
 function pathOf(id: number | string): string {
     return `/replication/policies/${id}`;
+}
+
+/** Harbor takes a policy as a whole. */
+async function change(harbor: Harbor, id: number, given: Inputs): Promise<void> {
+    const enabled = given.enabled ?? (await harbor.get<Found>(pathOf(id)))?.enabled ?? false;
+    await harbor.put(pathOf(id), bodyOf(given, enabled));
 }
 
 function bodyOf(given: Inputs, enabled: boolean): object {

@@ -33,7 +33,7 @@ const inputs = z.strictObject({
         .refine((days) => days === -1 || (days > 0 && days < 2 ** 31 - 1), DAYS)
         .default(-1),
     permissions: z.array(permission, "expected a list of permissions").min(1).transform(inOrder),
-    disabled: z.boolean("expected true or false").default(false),
+    disabled: z.boolean("expected true or false").optional(),
     secret: harborSecret.optional(),
     adopt: z.boolean("expected true or false").default(false),
 });
@@ -63,7 +63,7 @@ export const robotAccount = define<Inputs, Outputs>({
     outputs: ["robotId", "fullName", "secret"],
     secrets: ["secret"],
     replaces: ["name", "level"],
-    unmanaged: ["secret"],
+    unmanaged: ["secret", "disabled"],
     instructions: ["adopt"],
     checkTogether: ({ level, permissions }) =>
         level === "project" && (permissions.length > 1 || permissions[0]?.kind !== "project")
@@ -85,7 +85,7 @@ export const robotAccount = define<Inputs, Outputs>({
             };
             // Harbor takes a secret and `disable` of an account that exists only.
             const kept = made.found || secret !== undefined ? await setSecret(harbor, made.id, secret) : generated;
-            const changed = made.found || disabled ? await change(harbor, made.id, given) : fullName;
+            const changed = made.found || disabled === true ? await change(harbor, made.id, given) : fullName;
             return {
                 id: String(made.id),
                 outputs: { robotId: made.id, fullName: changed, secret: kept },
@@ -147,8 +147,9 @@ function inOrder(permissions: readonly Permission[]): Permission[] {
 
 /** Sets everything that can be changed; returns the full name, without which Harbor takes no change. */
 async function change(harbor: Harbor, id: number, given: Inputs): Promise<string> {
-    const { level, description, durationDays, permissions, disabled } = given;
-    const { name } = (await harbor.get<Found>(pathOf(id))) ?? { name: given.name };
+    const { level, description, durationDays, permissions } = given;
+    const { name = given.name, disable = false } = (await harbor.get<Found>(pathOf(id))) ?? {};
+    const disabled = given.disabled ?? disable;
     await harbor.put(pathOf(id), { name, level, description, duration: durationDays, permissions, disable: disabled });
     return name;
 }

@@ -67,7 +67,7 @@ export interface ReplicationPolicyArgs {
     readonly trigger?: pulumi.Input<ReplicationTrigger>;
     /** Default: whoever else decides, such as a failover agent: what is there is left, and is no drift. */
     readonly enabled?: pulumi.Input<boolean>;
-    /** Whether it is enabled when it is made, where `enabled` is left out. Another value later does nothing. Default: true. */
+    /** Whether it is enabled when it is made, not when it is taken over, where `enabled` is left out. Another value later does nothing. Default: true. */
     readonly initiallyEnabled?: pulumi.Input<boolean>;
     /** Whether a tag that is there already is replaced. Default: true. */
     readonly override?: pulumi.Input<boolean>;

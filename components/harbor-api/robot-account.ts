@@ -19,7 +19,7 @@ export interface RobotAccountArgs {
     /** Days from its creation until it expires, or -1 for never. Default: -1. */
     readonly durationDays?: pulumi.Input<number>;
     readonly permissions: pulumi.Input<readonly pulumi.Input<RobotPermission>[]>;
-    /** Default: false. */
+    /** Default: whoever else decides, such as a failover agent: what is there is left, and is no drift. A new one is enabled. */
     readonly disabled?: pulumi.Input<boolean>;
     /**
      * 8 to 128 characters with an upper-case letter, a lower-case letter and a digit. Harbor never tells it: a change by hand

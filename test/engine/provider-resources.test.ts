@@ -194,12 +194,14 @@ async function robotLogin(harbor: Harbor, name: string, secret: string): Promise
             disable: true,
             permissions: given([pull])["permissions"],
         });
-        assert.deepEqual((await one.refresh())?.toSorted(), ["description", "disabled", "durationDays", "permissions"]);
+        assert.deepEqual((await one.refresh())?.toSorted(), ["description", "durationDays", "permissions"]);
         await one.update();
         assert.deepEqual(await one.refresh(), [], "after it was healed");
         assert.equal(one.state["secret"], secret, "the secret stays");
-        assert.equal(await login(secret), true);
+        assert.equal(await login(secret), false, "disabled is not managed");
 
+        await one.update(given([pull], { disabled: false }));
+        assert.equal(await login(secret), true);
         await one.update(given([pull], { secret: "Another12345" }));
         assert.deepEqual(await one.refresh(), [], "after update");
         assert.equal(await login("Another12345"), true);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { describe, it } from "mocha";
 import { z } from "zod";
+import { HarborError, type Harbor } from "../../provider/client";
 import { cron } from "../../provider/cron";
 import { project } from "../../provider/project";
 import { afterRead, checkInputs, difference, plannedState, stateOf, type AnyResource } from "../../provider/resource";
@@ -193,6 +194,44 @@ describe("provider resource", () => {
                 ).changed,
                 ["destRegistryId"],
             );
+        });
+    });
+
+    describe("what somebody else switches", () => {
+        /** A Harbor that has one thing, with this body, and refuses a second one of that name. */
+        function harborWith(found: object): { harbor: Harbor; puts: Values[] } {
+            const puts: Values[] = [];
+            const harbor = {
+                post: () => Promise.reject(new HarborError(409, "it exists")),
+                list: () => Promise.resolve([{ id: 7, ...found }]),
+                get: (path: string) => Promise.resolve(path === "/configurations" ? {} : found),
+                put: (_: string, body: Values) => Promise.resolve(void puts.push(body)),
+                patch: () => Promise.resolve({}),
+            };
+            return { harbor: harbor as unknown as Harbor, puts };
+        }
+        const inputs = (type: AnyResource, given: Values) => checkInputs(type.inputs, given).inputs;
+
+        it("is left when a policy is taken over or changed", async () => {
+            const { harbor, puts } = harborWith({ name: "push", enabled: true });
+            const given = inputs(replicationPolicy, policy({ initiallyEnabled: false, adopt: true }));
+            const { id, outputs } = await replicationPolicy.create(harbor, given);
+            await replicationPolicy.update(harbor, id, { ...given, ...outputs }, given);
+            assert.deepEqual([id, ...puts.map(({ enabled }) => enabled)], ["7", true, true]);
+            await replicationPolicy.update(harbor, id, outputs, { ...given, enabled: false });
+            assert.equal(puts.at(-1)?.["enabled"], false);
+        });
+
+        it("is left when a robot account is taken over or changed, and is no drift", async () => {
+            const { harbor, puts } = harborWith({ name: "ci", disable: true });
+            const given = inputs(robotAccount, robot({ level: "system", secret: "Secret12345", adopt: true }));
+            const { id, outputs } = await robotAccount.create(harbor, given);
+            const state = stateOf(robotAccount, given, outputs);
+            await robotAccount.update(harbor, id, state, given);
+            assert.deepEqual([id, ...puts.map(({ disable }) => disable)], ["7", true, true]);
+            assert.deepEqual(difference(robotAccount, { ...state, disabled: true }, given).changed, []);
+            await robotAccount.update(harbor, id, state, { ...given, disabled: false });
+            assert.equal(puts.at(-1)?.["disable"], false);
         });
     });
 
