@@ -1,6 +1,7 @@
 /**
  * Measures the program: `npm run bench -- start [--runs N] [--stack NAME]` by itself, without an engine that does any work,
- * `-- machines` and `-- nodes` with machines to set up, and `-- load-balancer` with blobs to carry.
+ * `-- machines` and `-- nodes` with machines to set up, `-- load-balancer` with blobs to carry, and `-- failover` with two
+ * Harbors.
  */
 import { parseArgs } from "node:util";
 import { startFakeEngine } from "./fake-engine";
@@ -10,6 +11,7 @@ const USAGE = `usage: npm run bench -- start [--runs N] [--stack NAME]
        npm run bench -- machines
        npm run bench -- nodes
        npm run bench -- load-balancer
+       npm run bench -- failover [--runs N]
 
   start    how long this program takes until it declares its first resource, and how much memory it needs in all, against
            an empty TypeScript program. The programs take turns, N times (11) after one run that is not measured.
@@ -21,7 +23,9 @@ const USAGE = `usage: npm run bench -- start [--runs N] [--stack NAME]
            Needs root.
   load-balancer
            how fast blobs of 100 MB go to and from a node through the load balancer, with and without TLS, against the node
-           itself, where the link is the limit; and what that costs nginx. Needs root, and the toolchain's own images.`;
+           itself, where the link is the limit; and what that costs nginx. Needs root, and the toolchain's own images.
+  failover how long clients of an active Harbor that is killed wait for the first good pull from its standby, N times (11).
+           Needs root, and HARBORAGE_HARBOR_INSTALLER, the path of Harbor's offline installer.`;
 
 /** An empty program is what nobody can go below; much more than it would be felt at each preview. */
 const TARGET_RATIO = 1.2;
@@ -134,6 +138,7 @@ async function main(): Promise<void> {
         // Loaded here and not at the top: it takes the tests' machines along.
         machines: async () => (await import("./machines.js")).compareMachines(),
         nodes: async () => (await import("./nodes.js")).compareNodes(),
+        failover: async () => (await import("./failover.js")).measureFailover(runs),
         "load-balancer": async () => (await import("./load-balancer.js")).compareThroughput(),
     };
     const chosen = cases[positionals.join()];

@@ -1,5 +1,5 @@
 import { changesOf, Cluster } from "../test/support/cluster";
-import { livesOnAll, underLoad } from "../test/support/cluster-checks";
+import { livesOfServing, underLoad } from "../test/support/cluster-checks";
 import { baseline } from "../test/support/existing";
 import { SshMachine } from "../test/support/ssh-machine";
 
@@ -24,7 +24,7 @@ export async function compareNodes(): Promise<boolean> {
     try {
         const first = await cluster.up();
         const kept = [cluster.balancer, ...cluster.used(2)];
-        const before = await livesOnAll(kept);
+        const before = await livesOfServing(kept);
         const seconds = [first.seconds];
         let touched = 0;
         const load = await underLoad("2 → 5 → 2 nodes", { access: await cluster.access() }, async (running) => {
@@ -36,7 +36,7 @@ export async function compareNodes(): Promise<boolean> {
                 await running.more(100);
             }
         });
-        const same = JSON.stringify(await livesOnAll(kept)) === JSON.stringify(before);
+        const same = JSON.stringify(await livesOfServing(kept)) === JSON.stringify(before);
         const [made = 0, more = 0, fewer = 0] = seconds;
         const ratio = more / made;
         const text = (value: number) => `${value.toFixed(1)} s`;

@@ -136,13 +136,7 @@ export interface Resize {
 export async function checkResize(cluster: Cluster, load: LoadOptions, counts: readonly number[]): Promise<Resize[]> {
     const kept = cluster.used(Math.min(...counts));
     const others = [cluster.balancer, ...cluster.others.values()];
-    const lives = async () => {
-        const all = await livesOnAll([...others, ...kept]);
-        // What collects garbage is told of every node when it starts; no client talks to it.
-        const serving = ([container]: [string, string]) => !container.includes("-collector-");
-        return Object.entries(all).map(([name, each]) => [name, Object.entries(each).filter(serving)]);
-    };
-    const before = await lives();
+    const before = await livesOfServing([...others, ...kept]);
     const steps: Resize[] = [];
     const done = await underLoad(`${counts.join(" → ")} nodes`, load, async (running) => {
         for (const count of counts) {
@@ -158,8 +152,16 @@ export async function checkResize(cluster: Cluster, load: LoadOptions, counts: r
         }
     });
     assert.deepEqual(done.complaints(), []);
-    assert.deepEqual(await lives(), before);
+    assert.deepEqual(await livesOfServing([...others, ...kept]), before);
     return steps;
+}
+
+/** As {@link livesOnAll}, of what clients' requests go through: the collector of garbage is told of every node when it starts. */
+export async function livesOfServing(machines: readonly SshMachine[]): Promise<Record<string, Record<string, string>>> {
+    const all = Object.entries(await livesOnAll(machines));
+    const serving = (containers: Record<string, string>) =>
+        Object.fromEntries(Object.entries(containers).filter(([name]) => !name.includes("-collector-")));
+    return Object.fromEntries(all.map(([machine, containers]) => [machine, serving(containers)]));
 }
 
 /** Containers of several machines with their ids and starts, see {@link livesOn}. */
