@@ -3,17 +3,27 @@ import type { LoadBalancerPlan } from "../../config/plan";
 import { serviceLog } from "../compose-stack/render-files";
 import { hostAndPort, type Upstream } from "./upstream";
 import { gateChecks, gateDenials, gateMaps, gateVolume, retrySeconds } from "./gate";
+import {
+    renderAdmin,
+    renderAway,
+    renderNodeTls,
+    renderReconnects,
+    renderStream,
+    streamModule,
+} from "./render-failover";
+import { balancerFolder, nodesFile, release, renderProxy, tlsSettings } from "./render-shared";
+
+/** Whether requests are spread over several nodes. */
+export function isBalanced(plan: LoadBalancerPlan): boolean {
+    return hasAgent(plan) && plan.failover === undefined;
+}
 
 /** Whether there are nodes to choose from: the agent keeps their list, in a folder that is no release's. */
-export function isBalanced({ nodes }: LoadBalancerPlan): boolean {
+export function hasAgent({ nodes }: LoadBalancerPlan): boolean {
     return nodes.length > 1;
 }
 
-const balancerFolder = "/balancer";
 const balancerVolume = `\${HARBORAGE_DIRECTORY}/balancer:${balancerFolder}`;
-
-/** Where a release's files are inside the container. */
-const release = "/etc/harborage/current";
 
 export interface NginxArgs {
     readonly plan: LoadBalancerPlan;
@@ -21,15 +31,15 @@ export interface NginxArgs {
 }
 
 /**
- * nginx.conf of a load balancer that ends TLS. Where a number is not explained: DESIGN and nginx.org/en/docs.
+ * nginx.conf. Where a number is not explained: DESIGN and nginx.org/en/docs.
  *
  * `release.conf` is written beside it when a release is made; `/healthz` answers with it, so that a reload that did not
  * take effect is noticed.
  */
-export function renderNginx({ plan, upstreams }: NginxArgs): string {
-    const { httpsPort, httpPort, hstsSeconds } = plan;
-    const redirect = httpsPort === 443 ? "https://$host$request_uri" : `https://$host:${String(httpsPort)}$request_uri`;
-    return `user www-data;
+export function renderNginx(args: NginxArgs): string {
+    const { plan, upstreams } = args;
+    const isStream = plan.failover?.mode === "stream";
+    return `${isStream ? streamModule : ""}user www-data;
 worker_processes auto;
 worker_rlimit_nofile 65535;
 pid /run/nginx.pid;
@@ -39,14 +49,14 @@ events {
     worker_connections 8192;
 }
 
-http {
+${isStream ? `${renderStream(plan)}\n` : ""}http {
     include /etc/nginx/mime.types;
     default_type application/octet-stream;
     server_tokens off;
     # Which node answered, how often one had to be asked, and how long each took.
     log_format main escape=json '{"time":"$time_iso8601","client":"$remote_addr","user":"$remote_user",'
         '"request":"$request","status":$status,"bytes":$body_bytes_sent,"seconds":$request_time,'
-        '${isBalanced(plan) ? '"name":"$node_name",' : ""}"node":"$upstream_addr","nodeStatus":"$upstream_status","nodeSeconds":"$upstream_response_time",'
+        '${hasAgent(plan) ? '"name":"$node_name",' : ""}"node":"$upstream_addr","nodeStatus":"$upstream_status","nodeSeconds":"$upstream_response_time",'
         '"agent":"$http_user_agent"}';
     access_log /dev/stdout main;
 
@@ -67,34 +77,44 @@ http {
     client_body_timeout 900s;
     send_timeout 900s;
 
-    upstream nodes {
+${isStream ? "" : renderUpstream(args)}${hasAgent(plan) ? renderNames(upstreams) : ""}
+    include ${release}/release.conf;
+
+${plan.failover === undefined ? "" : renderNodeTls(plan)}${renderRedirect(plan)}
+${isStream ? "" : renderDoor(plan)}${plan.failover === undefined ? "" : renderAdmin(plan, plan.failover, upstreams)}}
+`;
+}
+
+/** The nodes, and what the door to them asks before it lets a request in. */
+function renderUpstream({ plan, upstreams }: NginxArgs): string {
+    return `    upstream nodes {
         zone nodes 256k;
 ${renderServers(plan, upstreams)}
         keepalive 64;
     }
 
-${gateMaps}${isBalanced(plan) ? renderNames(upstreams) : ""}
-    include ${release}/release.conf;
+${gateMaps}`;
+}
 
-    server {
+function renderRedirect({ httpsPort, httpPort }: LoadBalancerPlan): string {
+    const redirect = httpsPort === 443 ? "https://$host$request_uri" : `https://$host:${String(httpsPort)}$request_uri`;
+    return `    server {
         listen ${String(httpPort)} default_server;
         server_name _;
         return 301 ${redirect};
     }
+`;
+}
 
-    server {
+/** The server that clients use, where TLS ends here. */
+function renderDoor(plan: LoadBalancerPlan): string {
+    const { httpsPort, hstsSeconds, failover } = plan;
+    return `    server {
         listen ${String(httpsPort)} ssl default_server;
         http2 on;
         server_name _;
 
-        ssl_certificate ${release}/secrets/root/server.crt;
-        ssl_certificate_key ${release}/secrets/root/server.key;
-        ssl_protocols TLSv1.2 TLSv1.3;
-        ssl_ciphers ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305;
-        ssl_prefer_server_ciphers off;
-        ssl_session_cache shared:tls:10m;
-        ssl_session_timeout 1d;
-        ssl_session_tickets off;
+${tlsSettings}
 ${hstsSeconds > 0 ? `        add_header Strict-Transport-Security "max-age=${String(hstsSeconds)}" always;\n` : ""}
 ${gateChecks}
 ${gateDenials}
@@ -104,26 +124,19 @@ ${gateDenials}
             return 200 "$release\\n";
         }
 
-        location / {
-            proxy_pass http://nodes;
-            proxy_http_version 1.1;
-            proxy_set_header Connection "";
-            proxy_set_header Host $http_host;
-            proxy_set_header X-Real-IP $remote_addr;
-            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-            proxy_set_header X-Forwarded-Proto $scheme;
-            proxy_request_buffering off;
-            proxy_buffering off;
-            proxy_connect_timeout 3s;
-            proxy_read_timeout 900s;
-            proxy_send_timeout 900s;
-            proxy_next_upstream error timeout ${retried(plan)} non_idempotent;
-            proxy_next_upstream_tries ${isBalanced(plan) ? mostTries : "2"};
-            proxy_next_upstream_timeout ${String(retrySeconds)}s;
+${failover === undefined ? "" : renderAway()}        location / {
+            proxy_pass ${failover === undefined ? "http" : "https"}://nodes;
+${renderProxy("$http_host")}
+${failover === undefined ? renderRetries(plan) : renderReconnects()}
         }
     }
-}
 `;
+}
+
+function renderRetries(plan: LoadBalancerPlan): string {
+    return `            proxy_next_upstream error timeout ${retried(plan)} non_idempotent;
+            proxy_next_upstream_tries ${isBalanced(plan) ? mostTries : "2"};
+            proxy_next_upstream_timeout ${String(retrySeconds)}s;`;
 }
 
 /** Of three nodes two may die together: with two tries that failed 2 of 6226 requests here, with three none of 6307. */
@@ -143,11 +156,19 @@ const methods = { random: "random two least_conn", least_conn: "least_conn", ip_
 
 /** Of an `upstream` block. The agent has the list where there is one to choose from. */
 function renderServers(plan: LoadBalancerPlan, upstreams: readonly Upstream[]): string {
-    return isBalanced(plan)
-        ? `        ${methods[plan.method]};\n        include ${balancerFolder}/nodes.conf;`
-        : upstreams
-              .map((upstream) => `        server ${hostAndPort(upstream)} max_fails=1 fail_timeout=5s;`)
-              .join("\n");
+    if (hasAgent(plan)) {
+        const method = isBalanced(plan) ? `        ${methods[plan.method]};\n` : "";
+        return `${method}        include ${nodesFile};`;
+    }
+    return upstreams
+        .map((upstream) => `        server ${hostAndPort(upstream)} max_fails=1 fail_timeout=5s;`)
+        .join("\n");
+}
+
+/** The port that `/healthz` is on: where TLS passes through, an admin port. */
+export function healthPort({ httpsPort, failover }: LoadBalancerPlan): number {
+    const [adminPort = httpsPort] = Object.values(failover?.adminPorts ?? {});
+    return failover?.mode === "stream" ? adminPort : httpsPort;
 }
 
 /** The name of the node that answered, for the log: of several that were asked, the last. */
@@ -170,7 +191,7 @@ export function renderCompose(stack: string, plan: LoadBalancerPlan): string {
     };
     const nginx = {
         ...common,
-        entrypoint: isBalanced(plan)
+        entrypoint: hasAgent(plan)
             ? ["sh", `${release}/agent/nginx.sh`]
             : ["nginx", "-c", `${release}/nginx.conf`, "-g", "daemon off;"],
         command: [],
@@ -180,9 +201,13 @@ export function renderCompose(stack: string, plan: LoadBalancerPlan): string {
         read_only: true,
         tmpfs: ["/run", "/tmp:mode=1777"],
         cap_drop: ["ALL"],
-        cap_add: ["CHOWN", "DAC_OVERRIDE", "NET_BIND_SERVICE", "SETGID", "SETUID"],
+        cap_add: [
+            ...["CHOWN", "DAC_OVERRIDE", "NET_BIND_SERVICE", "SETGID", "SETUID"],
+            // To end old workers, which are another user's, after a change of the active node.
+            ...(plan.failover === undefined ? [] : ["KILL"]),
+        ],
         security_opt: ["no-new-privileges"],
-        volumes: ["${HARBORAGE_STACK}:/etc/harborage:ro", gateVolume, ...(isBalanced(plan) ? [balancerVolume] : [])],
+        volumes: ["${HARBORAGE_STACK}:/etc/harborage:ro", gateVolume, ...(hasAgent(plan) ? [balancerVolume] : [])],
         logging,
         healthcheck: {
             test: [
@@ -194,7 +219,7 @@ export function renderCompose(stack: string, plan: LoadBalancerPlan): string {
                 "--insecure",
                 "--max-time",
                 "4",
-                `https://127.0.0.1:${String(plan.httpsPort)}/healthz`,
+                `https://127.0.0.1:${String(healthPort(plan))}/healthz`,
             ],
             interval: "3s",
             timeout: "5s",
@@ -224,6 +249,6 @@ export function renderCompose(stack: string, plan: LoadBalancerPlan): string {
     };
     return stringify({
         name: plan.project,
-        services: isBalanced(plan) ? { nginx, agent } : { nginx },
+        services: hasAgent(plan) ? { nginx, agent } : { nginx },
     });
 }

@@ -7,8 +7,8 @@ import { step } from "../steps";
 import { EPOCH } from "./archive";
 import { distributionMirror, parseListFile, parseSourcesFile, type AptSource } from "./apt-sources";
 
-/** What the nginx image is made of; busybox is there for the registry image, which has no packages of its own. */
-const PACKAGES = ["nginx-light", "curl", "ca-certificates", "busybox-static"];
+/** What the nginx image is made of, with the module `stream` that the official one has; busybox is there for the registry image, which has no packages of its own. */
+const PACKAGES = ["nginx-light", "libnginx-mod-stream", "curl", "ca-certificates", "busybox-static"];
 
 /** Never needed in a container. */
 const EXCLUDED = ["man", "locale", "doc", "info", "i18n", "groff", "help"].map(
