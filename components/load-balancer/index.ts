@@ -1,12 +1,13 @@
-import { readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import type { LoadBalancerPlan } from "../../config/plan";
 import type { Certificates } from "../certificates";
 import { ComposeStack, hook, type PlainFile } from "../compose-stack";
 import type { Machine } from "../machines";
-import { isBalanced, renderCompose, renderNginx } from "./render";
-import { renderNodes, renderProbes } from "./render-agent";
+import { hasAgent, healthPort, renderCompose, renderNginx } from "./render";
+import { renderApi, renderLogin, renderNodes, renderProbes } from "./render-agent";
+import { nodesCa } from "./render-failover";
 import type { Upstream } from "./upstream";
 
 export { drainNode, restoreNode, type RotationArgs } from "./drain";
@@ -19,30 +20,52 @@ export interface LoadBalancerArgs {
     readonly certificates: Certificates;
     /** The nodes behind it. */
     readonly upstreams: readonly pulumi.Input<Upstream>[];
+    /** Who has the nodes replicate to each other; needed where the plan has a failover, and used nowhere else. */
+    readonly administrator?: { readonly name: string; readonly password: pulumi.Input<string> };
 }
 
 const script = (name: string) => join(__dirname, "hooks", `${name}.sh`);
 
 /** The agent, what it is told, and the command for operators. */
 function agentFiles(plan: LoadBalancerPlan, upstreams: readonly Upstream[]): Record<string, PlainFile> {
+    const { failover } = plan;
     const file = (name: string) => ({ content: readFileSync(join(__dirname, "agent", name), "utf8") });
-    const programs = ["agent.sh", "balancer.sh", "decide.awk", "nginx.sh", "observe.awk"];
+    const text = (content: string) => ({ content });
+    const programs = [
+        ...["agent.sh", "common.sh", "nginx.sh", "observe.awk"],
+        ...(failover === undefined ? ["balancer.sh", "decide.awk"] : ["failover.awk", "json.awk", "switchover.sh"]),
+    ].filter((name) => existsSync(join(__dirname, "agent", name)));
     return {
         ...Object.fromEntries(programs.map((name) => [`agent/${name}`, file(name)])),
-        "agent/drain-seconds": { content: String(plan.drainSeconds) },
-        "agent/nodes": { content: renderNodes(upstreams) },
-        "agent/probes.curl": { content: renderProbes(plan, upstreams) },
+        "agent/drain-seconds": text(String(plan.drainSeconds)),
+        "agent/nodes": text(renderNodes(upstreams)),
+        "agent/probes.curl": text(renderProbes(plan, upstreams)),
         "harborage-lb": { ...file("harborage-lb.sh"), mode: "0755" },
+        ...(failover && {
+            "agent/balancer.sh": file(
+                existsSync(join(__dirname, "agent", "failover.sh")) ? "failover.sh" : "balancer.sh",
+            ),
+            "agent/misses": text(String(failover.misses)),
+            "agent/first": text(failover.active),
+            "agent/host": text(plan.host),
+            "agent/api.curl": text(renderApi()),
+        }),
     };
 }
 
-/** The files of a release. */
+/**
+ * The files of a release.
+ *
+ * @param caCertificate the CA of the nodes' certificates; only where the plan has a failover
+ */
 export function balancerFiles(
     stack: string,
     plan: LoadBalancerPlan,
     upstreams: readonly Upstream[],
+    caCertificate?: string,
 ): Record<string, PlainFile> {
-    const several = isBalanced(plan);
+    const several = hasAgent(plan);
+    const isStream = plan.failover?.mode === "stream";
     return {
         "compose.yaml": { content: renderCompose(stack, plan) },
         "nginx.conf": { content: renderNginx({ plan, upstreams }) },
@@ -58,8 +81,10 @@ export function balancerFiles(
         "hooks/health.sh": hook(script("health"), {
             PORT: String(plan.httpsPort),
             NODES: String(plan.nodes.length),
+            ...(isStream ? { HEALTH_PORT: String(healthPort(plan)) } : {}),
         }),
         ...(several ? agentFiles(plan, upstreams) : {}),
+        ...(caCertificate === undefined ? {} : { [nodesCa]: { content: caCertificate } }),
     };
 }
 
@@ -77,11 +102,12 @@ export class LoadBalancer extends pulumi.ComponentResource {
                 machine: args.machine,
                 project: plan.project,
                 plainFiles: pulumi
-                    .all([...args.upstreams])
-                    .apply((upstreams) => balancerFiles(args.stack, plan, upstreams)),
+                    .all([pulumi.all([...args.upstreams]), plan.failover && certificates.caCertificate])
+                    .apply(([upstreams, ca]) => balancerFiles(args.stack, plan, upstreams, ca)),
                 secretFiles: {
                     "root/server.crt": certificates.server.certificate,
                     "root/server.key": certificates.server.privateKey,
+                    ...(plan.failover && { "root/harbor.curl": login(args) }),
                 },
             },
             { parent: this },
@@ -89,4 +115,12 @@ export class LoadBalancer extends pulumi.ComponentResource {
         this.released = stack.released;
         this.registerOutputs({});
     }
+}
+
+function login({ administrator }: LoadBalancerArgs): pulumi.Output<string> {
+    if (administrator === undefined) {
+        throw new Error("no administrator for the load balancer, whose agent has the nodes replicate to each other");
+    }
+    const { name, password } = administrator;
+    return pulumi.secret(pulumi.output(password).apply((text) => renderLogin(name, text)));
 }

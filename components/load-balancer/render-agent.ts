@@ -1,4 +1,6 @@
 import type { LoadBalancerPlan } from "../../config/plan";
+import { nodesCa } from "./render-failover";
+import { release } from "./render-shared";
 import { hostAndPort, type Upstream } from "./upstream";
 
 /** What the agent of a load balancer with several nodes is told: pure functions to text. */
@@ -26,17 +28,19 @@ const probes = {
  * it answered, as observe.awk reads it. A round ends within 2 s, so that a node that has died in any way is out after 5 s.
  */
 export function renderProbes(plan: LoadBalancerPlan, upstreams: readonly Upstream[]): string {
+    const { failover } = plan;
     const each = upstreams.flatMap((upstream) =>
         Object.entries(probes[plan.engine]).map(([probe, path]) => ({ ...upstream, probe, path })),
     );
     const transfers = each.map(({ probe, path, ...upstream }) =>
         [
-            `url = "http://${hostAndPort(upstream)}${path}"`,
+            `url = "${failover === undefined ? `http://${hostAndPort(upstream)}` : `https://${plan.host}`}${path}"`,
             `output = "/tmp/seen/${upstream.name}.${probe}"`,
             `write-out = "answer ${upstream.name} ${probe} %{http_code} %{exitcode}\\n"`,
             // As nginx asks.
-            `header = "Host: ${plan.host}"`,
-            'header = "X-Forwarded-Proto: https"',
+            ...(failover === undefined
+                ? [`header = "Host: ${plan.host}"`, 'header = "X-Forwarded-Proto: https"']
+                : [`connect-to = "::${hostAndPort(upstream)}"`, `cacert = "${release}/${nodesCa}"`]),
             'user-agent = "harborage-lb"',
             'noproxy = "*"',
             "connect-timeout = 1",
@@ -46,4 +50,22 @@ export function renderProbes(plan: LoadBalancerPlan, upstreams: readonly Upstrea
     );
     const together = ["silent", "parallel", "parallel-immediate", `parallel-max = ${String(each.length)}`].join("\n");
     return `${[`${together}\n${transfers[0] ?? ""}`, ...transfers.slice(1)].join("\nnext\n")}\n`;
+}
+
+/** What every call of a node's API has, as a file for curl's `--config`: the caller says which node, and what. */
+export function renderApi(): string {
+    return [
+        `cacert = "${release}/${nodesCa}"`,
+        "connect-timeout = 5",
+        'user-agent = "harborage-lb"',
+        'header = "Accept: application/json"',
+        "",
+    ].join("\n");
+}
+
+/** Who calls it, as another such file. It is secret. */
+export function renderLogin(name: string, password: string): string {
+    // curl knows escapes between quotes.
+    const text = `${name}:${password}`.replace(/["\\]/g, "\\$&");
+    return `user = "${text}"\n`;
 }

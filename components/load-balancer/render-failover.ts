@@ -84,12 +84,11 @@ export function renderAdmin(
     upstreams: readonly Upstream[],
 ): string {
     const allowed = adminCidrs.map((cidr) => `        allow ${cidr};\n`).join("");
+    // As at the door of a load balancer that ends TLS, it is for everyone: a `return` is before `allow`.
     const health =
         mode === "http"
             ? ""
             : `        location = /healthz {
-            allow 127.0.0.1;
-            deny all;
             access_log off;
             default_type text/plain;
             return 200 "$release\\n";

@@ -1,15 +1,12 @@
 import assert from "node:assert/strict";
-import { spawnSync } from "node:child_process";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
 import { describe, it } from "mocha";
 import { parse } from "yaml";
 import { renderCompose, renderNginx } from "../../components/load-balancer/render";
 import { renderGate } from "../../components/registry/distribution/render";
 import { makePlan, type LoadBalancerPlan } from "../../config/plan";
 import { parseStackFile } from "../../config/stack-file";
-import { parseNginx, type Directive } from "./support/nginx-conf";
+import { blocks, parseNginx, values, type Directive } from "./support/nginx-conf";
+import { assertReadable, hasNginx } from "./support/nginx";
 import { fileWith } from "./support/stack-files";
 
 function planWith(loadBalancer: Readonly<Record<string, unknown>> = {}): LoadBalancerPlan {
@@ -25,50 +22,11 @@ function nginx(loadBalancer: Readonly<Record<string, unknown>> = {}): Directive[
     return parseNginx(renderNginx({ plan: planWith(loadBalancer), upstreams }));
 }
 
-/** The blocks with a name, at any depth. */
-function blocks(directives: readonly Directive[], ...words: readonly string[]): Directive[] {
-    return directives.flatMap((directive) => [
-        ...(words.every((word, index) => directive.words[index] === word) && directive.block !== undefined
-            ? [directive]
-            : []),
-        ...blocks(directive.block ?? [], ...words),
-    ]);
-}
-
-/** What directives of a block say, each as its words behind the name. */
-function values(block: readonly Directive[] | undefined, name: string): string[] {
-    return (block ?? []).filter(({ words }) => words[0] === name).map(({ words }) => words.slice(1).join(" "));
-}
-
 /** The server that ends TLS. */
 function tlsServer(directives: readonly Directive[]): readonly Directive[] {
     const found = blocks(directives, "server").filter(({ block }) => values(block, "listen")[0]?.includes("ssl"));
     assert.equal(found.length, 1);
     return found[0]?.block ?? [];
-}
-
-const hasNginx = spawnSync("nginx", ["-v"]).error === undefined;
-
-/** Has nginx read a configuration, with files of this machine in place of the container's. */
-function assertReadable(text: string): void {
-    const folder = mkdtempSync(join(tmpdir(), "harborage-nginx-"));
-    try {
-        const openssl = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
-        const files = ["-subj", "/CN=x", "-keyout", join(folder, "key"), "-out", join(folder, "crt")];
-        assert.equal(spawnSync("openssl", [...openssl, ...files]).status, 0);
-        writeFileSync(join(folder, "release.conf"), 'map "" $release {\n    default "x";\n}\n');
-        const here = text
-            .replaceAll("/etc/harborage/current/release.conf", join(folder, "release.conf"))
-            .replaceAll("/etc/harborage/current/secrets/root/server.key", join(folder, "key"))
-            .replaceAll("/etc/harborage/current/secrets/root/server.crt", join(folder, "crt"))
-            .replaceAll("/run/nginx.pid", join(folder, "pid"))
-            .replaceAll(" /tmp/", ` ${folder}/`);
-        writeFileSync(join(folder, "nginx.conf"), here);
-        const { status, stderr } = spawnSync("nginx", ["-t", "-q", "-c", join(folder, "nginx.conf")]);
-        assert.equal(status, 0, String(stderr));
-    } finally {
-        rmSync(folder, { recursive: true });
-    }
 }
 
 describe("nginx.conf", () => {

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Waits until nginx answers with the release that it was given, and a node behind it asks for a password; where there are
-# several, until the agent chooses among them. PORT, and NODES, their number, are put in front of this text.
+# several, until the agent chooses among them. PORT, and NODES, their number, are put in front of this text; and HEALTH_PORT,
+# where PORT leads to a node and nginx itself answers elsewhere.
 set -euo pipefail
 want=$(sed -n 's/.*default "\(.*\)";/\1/p' "$RELEASE/release.conf")
 container=$(docker ps --quiet --filter "label=com.docker.compose.project=$PROJECT" --filter label=com.docker.compose.service=nginx)
@@ -12,7 +13,7 @@ ask() {
 }
 agent=
 for _ in {1..60}; do
-    have=$(ask "https://127.0.0.1:$PORT/healthz")
+    have=$(ask "https://127.0.0.1:${HEALTH_PORT:-$PORT}/healthz")
     status=$(ask --output /dev/null --write-out '%{http_code}' "https://127.0.0.1:$PORT/v2/")
     ((NODES == 1)) || agent=$(inside sh /etc/harborage/current/agent/balancer.sh alive || true)
     [[ $have != "$want" || $status != 401 || -n $agent ]] || exit 0

@@ -1,6 +1,7 @@
 # shellcheck shell=bash
-# rotation.sh apply DIRECTORY PROJECT drain|restore NODE CHANGE      CHANGE is there to be another one when it is time again
-# Takes a node out of the load balancer's rotation, or puts it back. Does nothing where there is none to take it out of.
+# rotation.sh apply DIRECTORY PROJECT COMMAND NODE CHANGE      CHANGE is there to be another one when it is time again
+# Takes a node out of the load balancer's rotation, or puts it back (drain, restore); of an active node and a standby, has
+# neither take over while one of them changes (change, changed). Does nothing where the load balancer does not have the node.
 main() {
     [[ $1 == apply ]] || return 0
     local directory release project=$3 command=$4 node=$5

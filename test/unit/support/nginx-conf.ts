@@ -39,3 +39,18 @@ export function parseNginx(text: string): Directive[] {
     };
     return read(true);
 }
+
+/** The blocks with a name, at any depth. */
+export function blocks(directives: readonly Directive[], ...words: readonly string[]): Directive[] {
+    return directives.flatMap((directive) => [
+        ...(words.every((word, index) => directive.words[index] === word) && directive.block !== undefined
+            ? [directive]
+            : []),
+        ...blocks(directive.block ?? [], ...words),
+    ]);
+}
+
+/** What directives of a block say, each as its words behind the name. */
+export function values(block: readonly Directive[] | undefined, name: string): string[] {
+    return (block ?? []).filter(({ words }) => words[0] === name).map(({ words }) => words.slice(1).join(" "));
+}
