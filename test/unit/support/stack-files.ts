@@ -428,5 +428,48 @@ export const sharedDraft: fc.Arbitrary<Draft> = fc
         return { ...draft, settings, secrets: [...new Set(namesOfSecrets(settings))] };
     });
 
+/** Stack files with an active node and a standby, on the machines of {@link sharedDraft}. */
+const replicatedDraft: fc.Arbitrary<Draft> = fc
+    .record({
+        draft: sharedDraft,
+        mode: fc.constantFrom("http", "stream"),
+        active: fc.option(fc.integer({ min: 0, max: 1 })),
+        epoch: partial({ epoch: fc.integer({ min: 1, max: 1_000_000_000 }) }),
+        failover: partial({
+            failoverMisses: fc.integer({ min: 2, max: 60 }),
+            adminPort: fc.integer({ min: 30_000, max: 40_000 }),
+            drainSeconds: fc.integer({ min: 1, max: 900 }),
+        }),
+        adminCidrs: cidrs,
+        installer: digest.map((sha256) => ({ path: "/srv/harbor.tgz", sha256 })),
+    })
+    .map(({ draft, mode, active, epoch, failover, adminCidrs, installer }): Draft => {
+        const { machines, topology } = draft.settings as {
+            machines: Record<string, Record<string, unknown>>;
+            topology: { nodes: string[]; loadBalancer: string };
+        };
+        const nodes = topology.nodes.slice(0, 2);
+        const [first = ""] = nodes;
+        const isOne = nodes.length === 1;
+        const names = isOne ? [`${first}-1`, `${first}-2`] : nodes;
+        const settings = {
+            ...draft.settings,
+            machines: isOne
+                ? { ...machines, [first]: { ...machines[first], count: 2, generations: { [`${first}-2`]: 3 } } }
+                : machines,
+            topology: {
+                ...topology,
+                ...epoch,
+                ...(active === null ? {} : { active: names[active] }),
+                kind: "replicated",
+                nodes,
+            },
+            registry: { engine: "harbor", version: "2.15.2", installer },
+            storage: {},
+            loadBalancer: { mode, adminCidrs, ...failover },
+        };
+        return { ...draft, settings, secrets: [...new Set(namesOfSecrets(settings))] };
+    });
+
 /** Stack files that the schema must accept. */
-export const validDraft: fc.Arbitrary<Draft> = fc.oneof(localDraft, remoteDraft, sharedDraft);
+export const validDraft: fc.Arbitrary<Draft> = fc.oneof(localDraft, remoteDraft, sharedDraft, replicatedDraft);
