@@ -19,7 +19,7 @@ const certificates = new Certificates("certificates", {
 
 const storage = createStorage({ plan, machines, certificates, secret });
 
-const registry = createRegistry({ plan, machines, storage, secret });
+const registry = createRegistry({ plan, machines, storage, certificates, secret });
 
 const balancer = new LoadBalancer(
     "load-balancer",
@@ -33,6 +33,6 @@ const balancer = new LoadBalancer(
     { dependsOn: [...registry.ready] },
 );
 
-createSettings({ plan, registry, balancer, balancerMachine, certificates });
+createSettings({ plan, machines, registry, balancer, certificates });
 
 export = stackOutputs({ plan, machines, certificates, storage, registry });

@@ -1,6 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
+import type { InstanceArgs } from "./instance";
 
-export interface ProjectArgs {
+export interface ProjectArgs extends InstanceArgs {
     /** Lower-case letters and digits, with single `.`, `_` or `-` between them. Another name is another project. */
     readonly name: pulumi.Input<string>;
     /** Whether everybody may pull. Default: false. */

@@ -1,6 +1,7 @@
 import * as pulumi from "@pulumi/pulumi";
+import type { InstanceArgs } from "./instance";
 
-export interface RegistryEndpointArgs {
+export interface RegistryEndpointArgs extends InstanceArgs {
     /** At most 64 characters. */
     readonly name: pulumi.Input<string>;
     /** For example `harbor`, `docker-registry` or `docker-hub`. Another type is another endpoint. */
@@ -49,7 +50,7 @@ export interface ReplicationTrigger {
     readonly cron?: string;
 }
 
-export interface ReplicationPolicyArgs {
+export interface ReplicationPolicyArgs extends InstanceArgs {
     readonly name: pulumi.Input<string>;
     /** Default: none. */
     readonly description?: pulumi.Input<string>;

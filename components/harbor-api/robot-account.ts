@@ -1,4 +1,5 @@
 import * as pulumi from "@pulumi/pulumi";
+import type { InstanceArgs } from "./instance";
 
 export interface RobotPermission {
     /** What it is about: the system, or a project. */
@@ -9,7 +10,7 @@ export interface RobotPermission {
     readonly access: readonly { readonly resource: string; readonly action: string }[];
 }
 
-export interface RobotAccountArgs {
+export interface RobotAccountArgs extends InstanceArgs {
     /** Without Harbor's prefix: lower-case letters and digits, with single `.`, `_` or `-` between them. Another name is another account. */
     readonly name: pulumi.Input<string>;
     /** `project` has one permission, on one project. Another level is another account. */

@@ -10,6 +10,7 @@ import { renderApi, renderLogin, renderNodes, renderProbes } from "./render-agen
 import { nodesCa } from "./render-failover";
 import type { Upstream } from "./upstream";
 
+export { activateNode, type ActivateArgs } from "./activate";
 export { drainNode, restoreNode, type RotationArgs } from "./drain";
 export type { Upstream } from "./upstream";
 

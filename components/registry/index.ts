@@ -7,6 +7,7 @@ import { machineNamed, nodeAddress, type Machine } from "../machines";
 import type { Storage } from "../storage";
 import { Collector, Credentials, DistributionNode } from "./distribution";
 import { HarborNode, HarborSecrets, HarborSettings, quiesceOthers } from "./harbor";
+import { createPair, createPairSettings, httpsOf, type Pair } from "./pair";
 
 /** Who may do everything. */
 export interface Administrator {
@@ -22,7 +23,11 @@ export interface Registry {
     /** What must be done before clients may reach it. */
     readonly ready: readonly pulumi.Resource[];
     /** What there is more of where the engine is Harbor. */
-    readonly harbor?: HarborSecrets;
+    readonly harbor?: {
+        readonly secrets: HarborSecrets;
+        /** There where one node is active and the other its standby. */
+        readonly pair?: Pair;
+    };
 }
 
 export interface RegistryNode {
@@ -38,6 +43,7 @@ export interface RegistryArgs {
     readonly plan: Plan;
     readonly machines: ReadonlyMap<string, Machine>;
     readonly storage: Storage;
+    readonly certificates: Certificates;
     /** A secret of the stack file, by name. */
     readonly secret: (name: string) => pulumi.Output<string>;
 }
@@ -82,9 +88,10 @@ export function createRegistry(args: RegistryArgs): Registry {
         return backup;
     };
     const secrets = new HarborSecrets("registry", { plan: registry, storage, secret });
+    const pair = createPair(args, registry, secrets);
     const nodes = inTurn(
         args,
-        quiesceOthers(args, registry.config.version),
+        [...quiesceOthers(args, registry.config.version), ...(pair === undefined ? [] : [pair.activeNode])],
         (place) =>
             new HarborNode(place.node.name, {
                 stack,
@@ -93,6 +100,7 @@ export function createRegistry(args: RegistryArgs): Registry {
                 storage,
                 secret,
                 backup: backupOf(place.node),
+                ...(pair && { https: httpsOf(args, place.node) }),
                 ...place,
             }),
     );
@@ -100,7 +108,7 @@ export function createRegistry(args: RegistryArgs): Registry {
         administrator: { name: "admin", password: secrets.adminPassword },
         nodes,
         ready: readyOf(nodes),
-        harbor: secrets,
+        harbor: { secrets, ...(pair && { pair }) },
     };
 }
 
@@ -176,25 +184,34 @@ function inTurn(
 
 export interface SettingsArgs {
     readonly plan: Plan;
+    readonly machines: ReadonlyMap<string, Machine>;
     readonly registry: Registry;
     readonly balancer: LoadBalancer;
-    readonly balancerMachine: Machine;
     readonly certificates: Certificates;
 }
 
 /** What only the registry's own API can set, once clients can reach it: nothing where the engine has no such thing. */
-export function createSettings({ plan, registry, balancer, balancerMachine, certificates }: SettingsArgs): void {
+export function createSettings(args: SettingsArgs): void {
+    const { plan, machines, registry, balancer, certificates } = args;
     const [node] = registry.nodes;
     if (plan.registry.engine !== "harbor" || registry.harbor === undefined || node === undefined) {
         return;
     }
+    const { secrets, pair } = registry.harbor;
+    if (pair !== undefined) {
+        createPairSettings({ ...args, registry: plan.registry, secrets, pair, nodes: registry.nodes });
+        return;
+    }
+    const { address } = machineNamed(machines, plan.loadBalancer.machine);
     new HarborSettings(
         "harbor",
         {
             plan: plan.registry,
-            secrets: registry.harbor,
-            address: pulumi.interpolate`${balancerMachine.address}:${plan.loadBalancer.httpsPort}`,
-            caCertificate: certificates.caCertificate,
+            secrets,
+            api: {
+                address: pulumi.interpolate`${address}:${plan.loadBalancer.httpsPort}`,
+                caCertificate: certificates.caCertificate,
+            },
             node: node.released,
         },
         { dependsOn: balancer.released },

@@ -158,6 +158,10 @@ function state(type: string, name: string, inputs: Record<string, unknown>): Rec
             return { address: `${String(inputs["identifier"])}.rds.amazonaws.com` };
         case "aws:elasticache/replicationGroup:ReplicationGroup":
             return { primaryEndpointAddress: `${String(inputs["replicationGroupId"])}.cache.amazonaws.com` };
+        case "harborage:harbor:RobotAccount":
+            return { fullName: `robot$${String(inputs["name"])}` };
+        case "harborage:harbor:RegistryEndpoint":
+            return { registryId: numberOf(name) };
         case "command:local:Command":
         case "command:remote:Command":
             return { stdout: "", stderr: "" };

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import type { BackupPlan } from "../../../config/backup";
 import type { HarborPlan, NodePlan } from "../../../config/plan";
+import type { Issued } from "../../certificates";
 import { ComposeStack, hook, type ComposeStackArgs, type PlainFile } from "../../compose-stack";
 import { quote, type Machine } from "../../machines";
 import type { Storage } from "../../storage";
@@ -13,16 +14,19 @@ import {
     placeholder,
     renderHarborYml,
     renderOverride,
+    serverFiles,
     settle,
+    stackTrustFile,
     statePlaces,
     trustFile,
     type HarborYmlSecret,
+    type Replication,
     type SettledPlan,
 } from "./render";
 import type { HarborSecrets } from "./secrets";
 
 export { HarborSecrets } from "./secrets";
-export { HarborSettings } from "./settings";
+export { adminOf, HarborSettings } from "./settings";
 export { quiesceOthers } from "./quiesce";
 
 export interface HarborNodeArgs {
@@ -35,10 +39,19 @@ export interface HarborNodeArgs {
     readonly secrets: HarborSecrets;
     readonly storage: Storage;
     readonly backup: BackupPlan;
+    /** What a node that replicates serves HTTPS with, and where it finds the others; absent for another one. */
+    readonly https?: HttpsArgs;
     /** What must be done right before a release of it is switched to. */
     readonly beforeRelease?: ComposeStackArgs["beforeRelease"];
     /** A secret of the stack file, by name. */
     readonly secret: (name: string) => pulumi.Output<string>;
+}
+
+export interface HttpsArgs {
+    readonly server: Issued;
+    /** The CA of the stack, PEM. */
+    readonly caCertificate: pulumi.Output<string>;
+    readonly replication: pulumi.Output<Replication>;
 }
 
 const script = (path: string) => join(__dirname, path);
@@ -144,7 +157,7 @@ export class HarborNode extends pulumi.ComponentResource {
 
     constructor(name: string, args: HarborNodeArgs, options?: pulumi.ComponentResourceOptions) {
         super("harborage:index:HarborNode", name, {}, options);
-        const { stack, plan, node, machine, secrets, secret } = args;
+        const { stack, plan, node, machine, secrets, secret, https } = args;
         const { config } = plan;
         const variables = {
             VERSION: config.version,
@@ -175,27 +188,35 @@ export class HarborNode extends pulumi.ComponentResource {
             {
                 machine,
                 project: node.project,
-                plainFiles: pulumi.all([args.address, settled]).apply(([address, settledPlan]) => {
-                    const backup = backupParts(backupOf(settledPlan, args));
-                    return {
-                        "harbor.yml.in": { content: renderHarborYml(settledPlan, node) },
-                        "docker-compose.override.yml": {
-                            content: renderOverride({
-                                stack,
-                                plan: settledPlan,
-                                node,
-                                address,
-                                backup: backup.service,
+                plainFiles: pulumi
+                    .all([args.address, settled, https?.replication, https?.caCertificate])
+                    .apply(([address, settledPlan, replication, caCertificate]) => {
+                        const backup = backupParts(backupOf(settledPlan, args));
+                        return {
+                            "harbor.yml.in": { content: renderHarborYml(settledPlan, node) },
+                            "docker-compose.override.yml": {
+                                content: renderOverride({
+                                    stack,
+                                    plan: settledPlan,
+                                    node,
+                                    address,
+                                    ...(replication && { replication }),
+                                    backup: backup.service,
+                                }),
+                            },
+                            "registry/start.sh": { content: readFileSync(script("start.sh"), "utf8"), mode: "0755" },
+                            ...renderTrust(settledPlan),
+                            ...(caCertificate && { [stackTrustFile]: { content: caCertificate } }),
+                            ...renderChecks(settledPlan, machine.name),
+                            ...backup.plainFiles,
+                            "hooks/generate.sh": hook(script("hooks/generate.sh"), variables, volumes),
+                            "hooks/health.sh": hook(script("hooks/health.sh"), {
+                                ...variables,
+                                ADDRESS: address,
+                                ...(https && { CA: stackTrustFile }),
                             }),
-                        },
-                        "registry/start.sh": { content: readFileSync(script("start.sh"), "utf8"), mode: "0755" },
-                        ...renderTrust(settledPlan),
-                        ...renderChecks(settledPlan, machine.name),
-                        ...backup.plainFiles,
-                        "hooks/generate.sh": hook(script("hooks/generate.sh"), variables, volumes),
-                        "hooks/health.sh": hook(script("hooks/health.sh"), { ...variables, ADDRESS: address }),
-                    };
-                }),
+                        };
+                    }),
                 secretFiles: {
                     "root/harbor-yml": this.harborYmlSecrets(args),
                     "root/secretkey": secrets.secretKey,
@@ -223,6 +244,10 @@ export class HarborNode extends pulumi.ComponentResource {
                     }),
                     "service/passwd": secrets.registryHtpasswd,
                     "service/http-secret": secrets.registryHttpSecret,
+                    ...(https && {
+                        [serverFiles.certificate]: https.server.certificate,
+                        [serverFiles.privateKey]: https.server.privateKey,
+                    }),
                     ...Object.fromEntries(
                         Object.entries(secrets.internalTls).map(([each, content]) => [`root/tls/${each}`, content]),
                     ),

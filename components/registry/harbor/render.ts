@@ -76,6 +76,12 @@ export const trustFile = {
     database: "trust/database.crt",
 } as const;
 
+/** In a release: the CA of the stack, which other nodes and the load balancer are verified with. */
+export const stackTrustFile = "trust/stack.crt";
+
+/** In a release: what a node serves HTTPS with, below `secrets`. */
+export const serverFiles = { certificate: "root/server.crt", privateKey: "root/server.key" } as const;
+
 /** In a release, where the certificates for internal TLS are. */
 export const internalTlsFolder = "secrets/root/tls";
 
@@ -90,11 +96,15 @@ function format(version: string): string {
 /** Harbor writes the values of a storage driver into YAML as they are: a string needs quotes that it keeps. */
 const quoted = (value: string) => JSON.stringify(value);
 
-function storageService({ storage }: SettledPlan): object {
+function storageService({ storage }: SettledPlan, node: NodePlan): object {
     const { objects } = storage;
     if (objects.kind !== "external") {
-        // Never 1: `prepare` takes it for true.
-        return { filesystem: { maxthreads: 100 } };
+        return {
+            // Not only the storage: all of Harbor trusts it.
+            ...(node.tls ? { ca_bundle: `${placeholder.release}/${stackTrustFile}` } : {}),
+            // Never 1: `prepare` takes it for true.
+            filesystem: { maxthreads: 100 },
+        };
     }
     const { bucket, region, endpoint, rootDirectory, encrypt, storageClass, redirect } = objects;
     return {
@@ -229,11 +239,20 @@ export function renderHarborYml(plan: SettledPlan, node: NodePlan): string {
             hostname: plan.publicName,
             external_url: plan.publicUrl,
             http: { port: node.port },
+            ...(node.tls
+                ? {
+                      https: {
+                          port: node.port,
+                          certificate: `${placeholder.release}/secrets/${serverFiles.certificate}`,
+                          private_key: `${placeholder.release}/secrets/${serverFiles.privateKey}`,
+                      },
+                  }
+                : {}),
             harbor_admin_password: placeholder.secret("admin"),
             // `prepare` finds this line by grep.
             data_volume: placeholder.data,
             ...databaseSettings(plan),
-            storage_service: storageService(plan),
+            storage_service: storageService(plan, node),
             ...trivySettings(config),
             jobservice: {
                 max_job_workers: config.jobs.workers,
@@ -306,8 +325,18 @@ export interface OverrideArgs {
     readonly node: NodePlan;
     /** The address of the machine that the load balancer reaches the node at. */
     readonly address: string;
+    /** What it replicates with; absent where it does not. */
+    readonly replication?: Replication;
     /** The service that makes backups. */
     readonly backup: Service;
+}
+
+/** Where a node that replicates finds the others. */
+export interface Replication {
+    /** Of the load balancer: where the public name leads, which tokens are asked for at. */
+    readonly balancerAddress: string;
+    /** Of the node that it replicates to. */
+    readonly peerAddress: string;
 }
 
 type Service = Readonly<Record<string, unknown>>;
@@ -316,7 +345,7 @@ type Service = Readonly<Record<string, unknown>>;
  * The compose file that is laid over Harbor's own: the stack's secrets in place of those that `prepare` makes anew each
  * time, volumes, and the addresses that ports are published at.
  */
-export function renderOverride({ stack, plan, node, address, backup }: OverrideArgs): string {
+export function renderOverride({ stack, plan, node, address, replication, backup }: OverrideArgs): string {
     const { config, storage } = plan;
     const { objects, database, cache, jobLogs } = storage;
     const labels = { "harborage.stack": stack };
@@ -324,10 +353,14 @@ export function renderOverride({ stack, plan, node, address, backup }: OverrideA
     // Docker would give an empty volume to whom the folder belongs that the image has in its place.
     const mount = (part: { kind: string; name?: string }, target: string) =>
         part.kind === "volume" ? { volumes: [`${part.name ?? ""}:${target}:nocopy`] } : {};
+    const others = replication === undefined ? [] : [plan.publicName, replication.peerAddress];
     // `prepare` joins a Python set: the order is another one each time, and the containers would be made anew.
-    const noProxy = [...new Set([...ownNames, ...(config.proxy?.noProxy ?? [])])].sort().join(",");
+    const noProxy = [...new Set([...ownNames, ...others, ...(config.proxy?.noProxy ?? [])])].sort().join(",");
     const proxied = (component: "core" | "jobservice" | "trivy"): Service =>
         config.proxy?.components.includes(component) === true ? { environment: { NO_PROXY: noProxy } } : {};
+    // What copies between nodes asks for tokens at the public name, whether or not there is DNS.
+    const replicating = (): Service =>
+        replication === undefined ? {} : { extra_hosts: [`${plan.publicName}:${replication.balancerAddress}`] };
 
     // What is in this folder is trusted by the programs of the images (make/photon/common/install_cert.sh).
     const trusted = "/harbor_cust_cert";
@@ -368,17 +401,18 @@ export function renderOverride({ stack, plan, node, address, backup }: OverrideA
         },
         registryctl: { env_file: ["./secrets/root/registryctl.env"], ...mount(objects, "/storage") },
         ...(database.kind === "external" ? {} : { postgresql: mount(database, "/var/lib/postgresql/data") }),
-        core: { env_file: ["./secrets/root/core.env"], ...proxied("core") },
+        core: { env_file: ["./secrets/root/core.env"], ...proxied("core"), ...replicating() },
         portal: {},
         jobservice: {
             env_file: ["./secrets/root/jobservice.env"],
             ...mount(jobLogs, "/var/log/jobs"),
             ...proxied("jobservice"),
+            ...replicating(),
         },
         ...(cache.kind === "external" ? {} : { redis: {} }),
         proxy: {
             ports: [
-                `${address}:${String(node.port)}:8080`,
+                `${address}:${String(node.port)}:${node.tls ? "8443" : "8080"}`,
                 ...(config.metrics.enabled
                     ? [`${metricsAddress}:${String(config.metrics.port)}:${String(metricsPort)}`]
                     : []),

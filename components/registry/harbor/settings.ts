@@ -13,12 +13,31 @@ import type { HarborSecrets } from "./secrets";
 export interface HarborSettingsArgs {
     readonly plan: HarborPlan;
     readonly secrets: HarborSecrets;
+    /** Its API, or how it is reached. */
+    readonly api: Provider | ReachArgs;
+    /** What runs Harbor: when it goes, nothing needs to be taken back; another one has to be told everything again. */
+    readonly node: pulumi.CustomResource;
+}
+
+export interface ReachArgs {
     /** Where the load balancer is reached, with its port. */
     readonly address: pulumi.Input<string>;
     /** The CA of its certificate, PEM. */
     readonly caCertificate: pulumi.Input<string>;
-    /** What runs Harbor: when it goes, nothing needs to be taken back; another one has to be told everything again. */
-    readonly node: pulumi.CustomResource;
+}
+
+/** Harbor's API, entered by the user admin with the password that is to be. */
+export function adminOf(
+    name: string,
+    { plan, secrets }: Pick<HarborSettingsArgs, "plan" | "secrets">,
+    { address, caCertificate }: ReachArgs,
+    options?: pulumi.ResourceOptions,
+): Provider {
+    return new Provider(
+        name,
+        { url: plan.publicUrl, address, caCertificate, username: "admin", password: secrets.adminPassword },
+        options,
+    );
 }
 
 const hoursPerDay = 24;
@@ -47,17 +66,7 @@ export class HarborSettings extends pulumi.ComponentResource {
         super("harborage:index:HarborSettings", name, {}, options);
         const { plan, secrets } = args;
         const { config, schedules } = plan;
-        const provider = new Provider(
-            name,
-            {
-                url: plan.publicUrl,
-                address: args.address,
-                caCertificate: args.caCertificate,
-                username: "admin",
-                password: secrets.adminPassword,
-            },
-            { parent: this },
-        );
+        const provider = args.api instanceof Provider ? args.api : adminOf(name, args, args.api, { parent: this });
         const instance = args.node.id;
         const common = { parent: this, provider, deletedWith: args.node };
         const adminPassword = new AdminPassword(

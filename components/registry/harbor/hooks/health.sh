@@ -1,16 +1,17 @@
 #!/usr/bin/env bash
 # Waits until Harbor says of every component that it is healthy (/api/v2.0/health answers 200 also when it is not, so the
 # body counts) and its token service signs. The values are put in front of this text: ADDRESS, PORT, SECONDS_TO_HEALTH,
-# DATABASE (bundled or external).
+# DATABASE (bundled or external); and CA, a file of the release, where Harbor serves HTTPS.
 set -euo pipefail
-url=http://$ADDRESS:$PORT
+ca=${CA:+$RELEASE/$CA}
+url=http${ca:+s}://$ADDRESS:$PORT
 deadline=$((SECONDS + SECONDS_TO_HEALTH))
 
 ask() {
     if command -v curl >/dev/null; then
-        curl --silent --noproxy '*' --max-time 10 "$@" 2>/dev/null
+        curl --silent --noproxy '*' --max-time 10 ${ca:+--cacert "$ca"} "$@" 2>/dev/null
     else
-        wget --quiet --no-proxy --timeout 10 --output-document - "$@" 2>/dev/null
+        wget --quiet --no-proxy --timeout 10 ${ca:+--ca-certificate "$ca"} --output-document - "$@" 2>/dev/null
     fi
 }
 
