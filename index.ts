@@ -29,6 +29,7 @@ const balancer = new LoadBalancer(
         machine: balancerMachine,
         certificates,
         upstreams: registry.nodes.map(({ upstream }) => upstream),
+        administrator: registry.administrator,
     },
     { dependsOn: [...registry.ready] },
 );
