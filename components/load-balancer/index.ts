@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import type { LoadBalancerPlan } from "../../config/plan";
@@ -35,7 +35,7 @@ function agentFiles(plan: LoadBalancerPlan, upstreams: readonly Upstream[]): Rec
     const programs = [
         ...["agent.sh", "common.sh", "nginx.sh", "observe.awk"],
         ...(failover === undefined ? ["balancer.sh", "decide.awk"] : ["failover.awk", "json.awk", "switchover.sh"]),
-    ].filter((name) => existsSync(join(__dirname, "agent", name)));
+    ];
     return {
         ...Object.fromEntries(programs.map((name) => [`agent/${name}`, file(name)])),
         "agent/drain-seconds": text(String(plan.drainSeconds)),
@@ -43,9 +43,7 @@ function agentFiles(plan: LoadBalancerPlan, upstreams: readonly Upstream[]): Rec
         "agent/probes.curl": text(renderProbes(plan, upstreams)),
         "harborage-lb": { ...file("harborage-lb.sh"), mode: "0755" },
         ...(failover && {
-            "agent/balancer.sh": file(
-                existsSync(join(__dirname, "agent", "failover.sh")) ? "failover.sh" : "balancer.sh",
-            ),
+            "agent/balancer.sh": file("failover.sh"),
             "agent/misses": text(String(failover.misses)),
             "agent/first": text(failover.active),
             "agent/host": text(plan.host),

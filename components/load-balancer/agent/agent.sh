@@ -8,6 +8,9 @@ home=/balancer
 seen=/tmp/seen
 
 running=$(readlink "$release")
+# Where one node is active, nothing else of Harbor is a reason to take another.
+essential=
+[ ! -f "$release/agent/failover.awk" ] || essential="core database redis registry"
 asked=
 again=0
 trap 'exit 0' TERM INT
@@ -22,7 +25,7 @@ look() {
     rm -rf "$seen"
     mkdir "$seen"
     timeout 5 curl --disable --config "$release/agent/probes.curl" >"$seen/answers" 2>/dev/null || true
-    awk -v directory="$seen" -f "$release/agent/observe.awk" "$seen/answers"
+    awk -v directory="$seen" -v essential="$essential" -f "$release/agent/observe.awk" "$seen/answers"
 }
 
 # ask: wakes nginx's container when it has not got what was decided; again when it still has not after a while.
@@ -38,8 +41,11 @@ ask() {
 
 while :; do
     sleep 1 &
+    second=$!
     follow
     if look | sh "$release/agent/balancer.sh" decide; then date +%s >"$home/round"; fi
     ask
-    wait "$!" || true
+    # What takes longer than a round; a second one ends at once while one is under way.
+    [ ! -f "$release/agent/switchover.sh" ] || sh "$release/agent/balancer.sh" work &
+    wait "$second" || true
 done

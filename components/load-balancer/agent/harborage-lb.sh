@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# harborage-lb status | drain NODE [SECONDS] | restore NODE
+# harborage-lb COMMAND: which nodes get requests. Without a command it tells the commands, which depend on the topology.
 set -euo pipefail
 release=$(dirname "$(readlink -f "$0")")
 project=$(sed -n 's/^COMPOSE_PROJECT_NAME=//p' "$release/.env")

@@ -7,6 +7,8 @@ balancer=/etc/harborage/current/agent/balancer.sh
 wake=/balancer/wake
 
 [ -p "$wake" ] || mkfifo "$wake"
+# Nothing of an earlier nginx goes on.
+rm -f /balancer/ended
 sh "$balancer" apply || true
 while read -r _; do
     until [ -s /run/nginx.pid ]; do sleep 0.2; done

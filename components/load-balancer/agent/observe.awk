@@ -1,5 +1,8 @@
 # observe.awk: what one round of probes says of each node. Reads `answer NAME PROBE STATUS EXIT`, with the HTTP status and
 # curl's exit code, and the bodies that curl wrote to DIRECTORY/NAME.PROBE (-v directory=); writes `seen NAME CLASS REASON`.
+# -v essential= names the parts of Harbor without which a node is sick, others are told only; without it all are essential.
+
+BEGIN { some = split(essential, names, " "); for (i = 1; i <= some; i++) needed[names[i]] = 1 }
 
 $1 == "answer" {
     if (!($2 in answered)) { order[++count] = $2; answered[$2] = 0 }
@@ -13,7 +16,7 @@ END {
     for (i = 1; i <= count; i++) {
         node = order[i]
         print "seen", node, !answered[node] ? "dead" : reasons[node] == "" ? "well" : "sick", \
-            reasons[node] == "" ? "well" : !answered[node] ? "no answer" : reasons[node]
+            !answered[node] ? "no answer" : reasons[node] != "" ? reasons[node] : "well" notes[node]
     }
 }
 
@@ -23,17 +26,19 @@ function trouble(node, probe, status,    text) {
     if (status != 200) return probe " gives " status
     text = body(node "." probe)
     if (probe == "token") return text ~ /"token"[ \t]*:[ \t]*"./ ? "" : "no token"
-    return ill(text)
+    return ill(node, text)
 }
 
 # Harbor answers 200 whatever its health is; each component says its own.
-function ill(text,    parts, n, i, part, who, found) {
+function ill(node, text,    parts, n, i, part, who, found) {
     n = split(text, parts, /[{}]/)
     for (i = 1; i <= n; i++) {
         if (parts[i] !~ /"name"[ \t]*:/) continue
         part = value(parts[i], "name")
         who = who part
-        if (value(parts[i], "status") != "healthy") found = found (found == "" ? "" : ", ") part
+        if (value(parts[i], "status") == "healthy") continue
+        if (some && !(part in needed)) notes[node] = notes[node] "; " part " unhealthy"
+        else found = found (found == "" ? "" : ", ") part
     }
     if (found != "") return found " unhealthy"
     return who == "" ? "its health cannot be read" : ""
