@@ -156,7 +156,7 @@ function decide(    to, trouble, against, text, i) {
         if (journal != "") { against = "journal"; text = journal " is under way" }
         else if (!armed) { against = "unarmed"; text = "there was one, or none was ever prepared; rejoin has to be run" }
         else if (held_until() > 0) { against = "held"; text = "it is held for " (held_until() - now) " s" }
-        else if (class[to] != "well" || wells[to] == 0 || !fresh(to)) { against = "standby"; text = to " is " class[to] ": " reason[to] }
+        else if (wells[to] < rounds_to_rise || !fresh(to)) { against = "standby"; text = to " is " class[to] ": " reason[to] }
         else if (fenced[to] == "no") { against = "fence"; text = active " could still write to " to ": " fence_reason }
         else if (fenced[to] == "yes") {
             failovers++

@@ -16,8 +16,8 @@
 #   reload                    reads the release's list, and gives it to nginx, and the rest of the release
 #   wait ADDRESS PORT SECONDS waits until no connection to there is open
 #   alive                     whether the agent decides, and nginx has what it decided
-set -eu
 # shellcheck disable=SC2154 # set by what it reads
+set -eu
 
 # shellcheck source=/dev/null
 . "$(dirname "$0")/common.sh"
