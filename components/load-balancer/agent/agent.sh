@@ -43,7 +43,10 @@ while :; do
     sleep 1 &
     second=$!
     follow
-    if look | sh "$release/agent/balancer.sh" decide; then date +%s >"$home/round"; fi
+    if look | sh "$release/agent/balancer.sh" decide; then
+        # Whoever reads it finds a number at any time.
+        date +%s >"$home/round.new" && mv "$home/round.new" "$home/round"
+    fi
     ask
     # What takes longer than a round; a second one ends at once while one is under way.
     [ ! -f "$release/agent/switchover.sh" ] || sh "$release/agent/balancer.sh" work &

@@ -20,7 +20,7 @@ locked() {
 
 # log: what is decided is told where nginx or the agent logs, whoever it was that asked.
 log() {
-    cat >"${HARBORAGE_LOG:-/proc/1/fd/1}" 2>/dev/null || cat >&2
+    cat >>"${HARBORAGE_LOG:-/proc/1/fd/1}" 2>/dev/null || cat >&2
 }
 
 # decided PROGRAM [WORD...]: what a program makes of the records of the standard input. Leaves what it says in

@@ -237,10 +237,10 @@ inventory() (
             printf "url = \"%s/projects/%s/repositories/%s/artifacts?with_tag=true&q=tags%%3D%%2A&page=%d&page_size=100\"\noutput = \"%s/%d\"\n",
                 api, substr($1, 1, slash - 1), name, $2, folder, NR
         }' "$work/batch.pages" >"$work/batch.curl"
-        codes=$(harbor "$1" --parallel --parallel-max 8 --header "X-Is-Resource-Name: true" --write-out '%{http_code}\n' \
-            --config "$work/batch.curl" 2>&1) || true
+        codes=$(harbor "$1" --no-progress-meter --parallel --parallel-max 8 --header "X-Is-Resource-Name: true" \
+            --write-out '%{http_code}\n' --config "$work/batch.curl" 2>/dev/null) || true
         if [ "$(printf '%s\n' "$codes" | sort -u)" != 200 ]; then
-            echo "$1: its tags cannot be listed: $(printf '%s\n' "$codes" | grep -vx 200 | head -n 1)" >&2
+            echo "$1: its tags cannot be listed: $(printf '%s\n' "$codes" | grep -vx -m 1 200)" >&2
             return 1
         fi
         flat -v names=1 "$work"/batch/* >"$work/lines" || return 1
@@ -272,13 +272,18 @@ only_in() {
 
 # The steps. Each fails with a reason.
 
+# The agent may just have begun to look.
 step_check() {
+    deadline=$(($(date +%s) + 30))
     for node in "$active" "$peer"; do
-        [ "$(field "$node" 5)" = well ] || {
-            echo "$node is not well: it is $(why "$node")" >&2
-            return 1
-        }
-        policy "$node" harborage-push >/dev/null && policy "$node" harborage-full >/dev/null && policy "$node" harborage-pull >/dev/null || return 1
+        until [ "$(field "$node" 5)" = well ]; do
+            if [ "$(date +%s)" -ge "$deadline" ]; then
+                echo "$node is not well: it is $(why "$node")" >&2
+                return 1
+            fi
+            sleep 0.5
+        done
+        for name in push full pull; do policy "$node" "harborage-$name" >/dev/null || return 1; done
     done
 }
 

@@ -1,0 +1,216 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { createServer, type Server } from "node:https";
+import type { AddressInfo } from "node:net";
+import { text } from "node:stream/consumers";
+
+interface Policy {
+    readonly id: number;
+    readonly name: string;
+    enabled: boolean;
+    readonly filters: readonly object[];
+}
+
+interface Execution {
+    readonly id: number;
+    readonly policy_id: number;
+    status: string;
+    readonly start_time: string;
+}
+
+/** A Harbor's API as far as the agent of two nodes uses it, with what it holds in memory. */
+export class FakeHarbor {
+    /** `repository:tag` to digest. */
+    readonly tags = new Map<string, string>();
+    readOnly = false;
+    /** As Harbor has it: with a prefix, permissions, and a secret that no answer tells. */
+    robot: Record<string, unknown> = {
+        id: 7,
+        name: "robot$harborage-replication",
+        level: "system",
+        duration: -1,
+        disable: false,
+        editable: true,
+        description: 'says "hello" {here}, \\ there',
+        permissions: [{ kind: "project", namespace: "*", access: [{ resource: "repository", action: "push" }] }],
+    };
+    readonly policies: Policy[] = ["push", "full", "pull"].map((kind, index) => ({
+        id: index + 1,
+        name: `harborage-${kind}`,
+        enabled: kind === "pull",
+        filters: [{ type: "name", value: "**" }],
+    }));
+    readonly executions: Execution[] = [];
+    /** What was asked for, of what changes something. */
+    readonly calls: string[] = [];
+    /** A replication ends so. */
+    outcome: "Succeed" | "Failed" = "Succeed";
+    /** Replication leaves these out. */
+    readonly lost = new Set<string>();
+    peer: FakeHarbor | undefined;
+    port = 0;
+    private readonly server: Server;
+
+    constructor(identity: { cert: string; key: string }) {
+        this.server = createServer(identity, (request, response) => {
+            void this.answer(request, response);
+        });
+    }
+
+    async start(): Promise<number> {
+        await new Promise<void>((done) => this.server.listen(this.port, "127.0.0.1", done));
+        this.port = (this.server.address() as AddressInfo).port;
+        return this.port;
+    }
+
+    async stop(): Promise<void> {
+        this.server.closeAllConnections();
+        await new Promise((done) => this.server.close(done));
+    }
+
+    policy(kind: string): Policy {
+        const found = this.policies.find(({ name }) => name === `harborage-${kind}`);
+        if (found === undefined) {
+            throw new Error(kind);
+        }
+        return found;
+    }
+
+    /** From one to the other, if that one takes it. */
+    private copy(from: FakeHarbor, to: FakeHarbor): boolean {
+        // Who writes uses its account at the other one; who reads, too.
+        const account = this === from ? to.robot : from.robot;
+        if (to.readOnly || account.disable === true) {
+            return false;
+        }
+        for (const [tag, digest] of from.tags) {
+            if (!this.lost.has(tag)) {
+                to.tags.set(tag, digest);
+            }
+        }
+        return true;
+    }
+
+    /** As the schedule or a push does it. */
+    replicate(policy: Policy): Execution | undefined {
+        const peer = this.peer;
+        if (!policy.enabled || peer === undefined) {
+            return undefined;
+        }
+        const pulls = policy.name === "harborage-pull";
+        const good = this.outcome === "Succeed" && (pulls ? this.copy(peer, this) : this.copy(this, peer));
+        const execution: Execution = {
+            id: this.executions.length + 1,
+            policy_id: policy.id,
+            status: "InProgress",
+            start_time: new Date().toISOString(),
+        };
+        this.executions.push(execution);
+        setTimeout(() => {
+            execution.status = good ? "Succeed" : "Failed";
+        }, 300);
+        return execution;
+    }
+
+    private async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+        const url = new URL(request.url ?? "", "http://harbor");
+        const path = url.pathname.replace("/api/v2.0", "");
+        const method = request.method ?? "";
+        const sent = await text(request);
+        const send = (status: number, body: unknown, headers: Record<string, string> = {}): void => {
+            response.writeHead(status, { "content-type": "application/json", ...headers });
+            response.end(body === undefined ? "" : `${JSON.stringify(body)}\n`);
+        };
+        const refuse = (status: number, message: string): void => send(status, { errors: [{ code: "X", message }] });
+        const page = <Item>(items: readonly Item[]): void => {
+            const size = Number(url.searchParams.get("page_size") ?? 10);
+            const at = (Number(url.searchParams.get("page") ?? 1) - 1) * size;
+            send(200, items.slice(at, at + size));
+        };
+        if (request.headers.authorization !== `Basic ${Buffer.from("admin:Secret1").toString("base64")}`) {
+            return refuse(401, "unauthorized");
+        }
+        if (method !== "GET") {
+            this.calls.push(`${method} ${path} ${sent}`);
+        }
+        if (path === "/configurations") {
+            if (method === "PUT") {
+                this.readOnly = (JSON.parse(sent) as { read_only: boolean }).read_only;
+                return send(200, undefined);
+            }
+            return send(200, { robot_name_prefix: { editable: true, value: "robot$" } });
+        }
+        if (this.readOnly && method !== "GET") {
+            return refuse(403, "The system is in read only mode. Any modification is prohibited.");
+        }
+        const [, kind, id, , repository] = path.split("/");
+        switch (`${method} ${kind}`) {
+            case "GET robots":
+                return id === undefined
+                    ? page([{ ...this.robot, id: 6, name: "robot$harborage-replication-2" }, this.robot])
+                    : send(200, this.robot);
+            case "PUT robots":
+                this.robot = JSON.parse(sent) as Record<string, unknown>;
+                return send(200, undefined);
+            case "GET repositories":
+                return page(
+                    [...new Set([...this.tags.keys()].map((tag) => tag.split(":")[0]))].map((name, i) => ({
+                        id: i,
+                        name,
+                    })),
+                );
+            case "GET projects": {
+                // The slashes of its name are escaped twice.
+                const name = `${id}/${decodeURIComponent(decodeURIComponent(repository ?? ""))}`;
+                const artifacts = [...this.tags]
+                    .filter(([tag]) => tag.startsWith(`${name}:`))
+                    .map(([tag, digest]) => ({
+                        digest,
+                        extra_attrs: { config: { Cmd: ["sh", "-c", '{"digest":"no"}'] } },
+                        references: [{ child_digest: "sha256:child" }],
+                        tags: [{ id: 1, name: tag.slice(name.length + 1) }],
+                    }));
+                return page(artifacts);
+            }
+        }
+        switch (`${method} ${path}`) {
+            case "GET /replication/policies":
+                // Harbor leaves out what is false.
+                return page(this.policies.map((each) => ({ ...each, enabled: each.enabled || undefined })));
+            case "GET /replication/executions": {
+                const { searchParams: query } = url;
+                return page(
+                    this.executions
+                        .filter(({ policy_id }) => policy_id === Number(query.get("policy_id")))
+                        .filter(({ status }) => (query.get("status") ?? status) === status)
+                        .reverse(),
+                );
+            }
+            case "POST /replication/executions": {
+                const policy = this.policies.find((each) => each.id === (JSON.parse(sent) as Execution).policy_id);
+                if (policy === undefined) {
+                    return refuse(404, "no such policy");
+                }
+                const execution = this.replicate(policy);
+                return execution === undefined
+                    ? refuse(412, `the policy ${policy.id} is disabled`)
+                    : send(201, undefined, { location: `/api/v2.0/replication/executions/${execution.id}` });
+            }
+        }
+        const number = Number(path.split("/")[3]);
+        const policy = this.policies.find((each) => each.id === number);
+        if (path.startsWith("/replication/policies/") && policy) {
+            if (method === "PUT") {
+                policy.enabled = (JSON.parse(sent) as Policy).enabled;
+            }
+            return send(200, { ...policy, enabled: policy.enabled || undefined });
+        }
+        const execution = this.executions.find((each) => each.id === number);
+        if (path.startsWith("/replication/executions/") && execution) {
+            if (method === "PUT") {
+                execution.status = "Stopped";
+            }
+            return send(200, execution);
+        }
+        return refuse(404, `no ${path}`);
+    }
+}
