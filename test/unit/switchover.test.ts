@@ -197,9 +197,10 @@ describe("the switchover of two Harbors", function () {
             /planned_steps="(.*)"/.exec(readFileSync(join(programs, "switchover.sh"), "utf8"))?.[1]?.split(" ") ?? [];
         assert.ok(steps.length > 10);
         writeFileSync(join(test.folder, "balancer/kill"), `${steps.join("\n")}\n`);
-        let isRunning = true;
+        const watching = new AbortController();
         const watch = (async () => {
-            for (; isRunning; await sleep(5)) {
+            while (!watching.signal.aborted) {
+                await sleep(5);
                 if (test.active.active === "n1") {
                     const overwrites = n0.policy("full").enabled && !n0.readOnly && n1.robot.disable === false;
                     assert.ok(!overwrites, "what the old active replicates would overwrite what is new");
@@ -209,11 +210,11 @@ describe("the switchover of two Harbors", function () {
             }
         })();
         // Who looks on is told that the agent is gone at most.
-        for (let tries = 0; test.active.active !== "n1" || test.active.armed !== true; tries += 1) {
+        for (let tries = 0; `${String(test.active.active)} ${String(test.active.armed)}` !== "n1 true"; tries += 1) {
             assert.ok(tries < 20);
             await test.command("activate", "n1", "1");
         }
-        isRunning = false;
+        watching.abort();
         await watch;
         assert.equal(test.file("balancer/kill"), "");
         assert.equal(test.starts, steps.length + 1);

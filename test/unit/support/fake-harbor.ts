@@ -111,20 +111,21 @@ export class FakeHarbor {
         return execution;
     }
 
-    private async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    private async answer(request: IncomingMessage, response: ServerResponse): Promise<ServerResponse> {
         const url = new URL(request.url ?? "", "http://harbor");
         const path = url.pathname.replace("/api/v2.0", "");
         const method = request.method ?? "";
         const sent = await text(request);
-        const send = (status: number, body: unknown, headers: Record<string, string> = {}): void => {
+        const send = (status: number, body: unknown, headers: Record<string, string> = {}): ServerResponse => {
             response.writeHead(status, { "content-type": "application/json", ...headers });
-            response.end(body === undefined ? "" : `${JSON.stringify(body)}\n`);
+            return response.end(body === undefined ? "" : `${JSON.stringify(body)}\n`);
         };
-        const refuse = (status: number, message: string): void => send(status, { errors: [{ code: "X", message }] });
-        const page = <Item>(items: readonly Item[]): void => {
+        const refuse = (status: number, message: string): undefined =>
+            send(status, { errors: [{ code: "X", message }] });
+        const page = (items: readonly object[]): ServerResponse => {
             const size = Number(url.searchParams.get("page_size") ?? 10);
             const at = (Number(url.searchParams.get("page") ?? 1) - 1) * size;
-            send(200, items.slice(at, at + size));
+            return send(200, items.slice(at, at + size));
         };
         if (request.headers.authorization !== `Basic ${Buffer.from("admin:Secret1").toString("base64")}`) {
             return refuse(401, "unauthorized");
