@@ -120,7 +120,7 @@ export class FakeHarbor {
             response.writeHead(status, { "content-type": "application/json", ...headers });
             return response.end(body === undefined ? "" : `${JSON.stringify(body)}\n`);
         };
-        const refuse = (status: number, message: string): undefined =>
+        const refuse = (status: number, message: string): ServerResponse =>
             send(status, { errors: [{ code: "X", message }] });
         const page = (items: readonly object[]): ServerResponse => {
             const size = Number(url.searchParams.get("page_size") ?? 10);
