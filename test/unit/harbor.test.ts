@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { createServer } from "node:http";
+import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -19,6 +20,7 @@ import { cachePlace, databasePlace, objectPlace } from "../../components/storage
 import { makePlan, type HarborPlan, type Plan } from "../../config/plan";
 import { parseStackFile, type StackFile } from "../../config/stack-file";
 import type { Settings } from "../support/launcher";
+import { selfSigned } from "../support/self-signed";
 import { assertOneMistake, lines } from "./support/mistakes";
 import { withFolderAsync } from "./support/machine";
 import { minimal, stackFile } from "./support/stack-files";
@@ -457,6 +459,7 @@ describe("stack file of a Harbor", () => {
 
 describe("health of a Harbor", () => {
     const script = readFileSync(join(__dirname, "../../components/registry/harbor/hooks/health.sh"), "utf8");
+    const identity = selfSigned(["IP:127.0.0.1"]);
 
     interface Answers {
         /** Status of each component. */
@@ -469,10 +472,10 @@ describe("health of a Harbor", () => {
      * Runs the hook against a stand-in. Nothing listens where there is no answer. A stand-in for Docker writes down what
      * it is called with, and shows a line of each container's log.
      */
-    function check(answers: readonly Answers[], database = "external") {
+    function check(answers: readonly Answers[], database = "external", https?: { trusts: string }) {
         return withFolderAsync(async (folder) => {
             let count = 0;
-            const server = createServer((request, response) => {
+            const answer = (request: IncomingMessage, response: ServerResponse) => {
                 const { health = {}, token } = answers[Math.min(count, answers.length - 1)] ?? {};
                 if (request.url === "/api/v2.0/health") {
                     count += 1;
@@ -482,16 +485,18 @@ describe("health of a Harbor", () => {
                     response.statusCode = token === undefined ? 500 : 200;
                     response.end(token ?? '{"errors":[{"code":"UNKNOWN"}]}');
                 }
-            });
+            };
+            const server = https === undefined ? createServer(answer) : createTlsServer(identity, answer);
             await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
             const { port } = server.address() as AddressInfo;
             if (answers.length === 0) {
                 server.close();
             }
-            for (const name of ["backup", "secrets/root", "bin"]) {
+            for (const name of ["backup", "secrets/root", "bin", "trust"]) {
                 mkdirSync(join(folder, name), { recursive: true });
             }
             writeFileSync(join(folder, "backup/record-version.sh"), "echo recorded\n");
+            writeFileSync(join(folder, "trust/stack.crt"), https?.trusts ?? "");
             writeFileSync(join(folder, "secrets/root/backup-database-password"), "password1\n");
             const docker = [
                 `printf '%s\\n' "$*" >>'${folder}/docker.log'`,
@@ -499,7 +504,10 @@ describe("health of a Harbor", () => {
             ];
             writeFileSync(join(folder, "bin/docker"), `#!/bin/sh\n${docker.join("\n")}\n`);
             chmodSync(join(folder, "bin/docker"), 0o755);
-            const values = { ADDRESS: "127.0.0.1", PORT: String(port), SECONDS_TO_HEALTH: "2", DATABASE: database };
+            const values = {
+                ...{ ADDRESS: "127.0.0.1", PORT: String(port), SECONDS_TO_HEALTH: "2", DATABASE: database },
+                ...(https && { CA: "trust/stack.crt" }),
+            };
             const text = [...Object.entries(values).map(([name, value]) => `readonly ${name}='${value}'`), script];
             writeFileSync(join(folder, "health.sh"), text.join("\n"));
             const child = spawn("bash", [join(folder, "health.sh")], {
@@ -531,6 +539,15 @@ describe("health of a Harbor", () => {
             { health: well, token },
         ]);
         assert.deepEqual([code, output, docker], [0, "recorded\n", ""]);
+    });
+
+    it("asks a node that serves HTTPS, and believes it by the stack's CA alone", async () => {
+        const answers = [{ health: well, token }];
+        const { code, output } = await check(answers, "external", { trusts: identity.cert });
+        assert.deepEqual([code, output], [0, "recorded\n"]);
+        const stranger = await check(answers, "external", { trusts: selfSigned(["IP:127.0.0.1"]).cert });
+        assert.equal(stranger.code, 1);
+        assert.match(stranger.output, /^Harbor does not answer at https:/);
     });
 
     it("names the components that are ill, with the last lines of their containers", async () => {
