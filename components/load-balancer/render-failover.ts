@@ -73,6 +73,8 @@ export function renderNodeTls({ host }: LoadBalancerPlan): string {
     proxy_ssl_name ${host.replace(/:\d+$/, "")};
     proxy_ssl_server_name on;
     proxy_ssl_protocols TLSv1.2 TLSv1.3;
+    # Harbor with HTTPS binds browsers to it for a year, subdomains too: loadBalancer.hstsSeconds alone says that.
+    proxy_hide_header Strict-Transport-Security;
 
 `;
 }
