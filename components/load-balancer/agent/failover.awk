@@ -189,8 +189,8 @@ function write(    i, node) {
     for (i = 1; i <= count; i++) {
         node = order[i]
         print "state", node, place[node], class[node], since[node], wells[node], ills[node], deads[node], looked[node], reason[node] >state
-        # nginx leaves the only one it has alone when that fails; here it has two.
-        printf "server %s max_fails=0%s; # %s\n", address[node], node == active ? "" : " down", node >servers
+        # The only one: beside a second that is `down`, nginx gives up when the node closes a connection that was kept.
+        if (node == active) printf "server %s; # %s\n", address[node], node >servers
     }
     print "active", active, epoch, changed, changed_time, by, armed ? "armed" : "unarmed", joined ? "joined" : "new", failovers, why >state
     for (i in held) if (held[i] > 0) print "hold", i, held[i] >state

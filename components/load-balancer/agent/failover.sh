@@ -51,9 +51,9 @@ decide_once() {
     mv "$home/active.new" "$home/active.json"
 }
 
-# active_in FILE: the node that a list of nodes sends everything to.
+# active_in FILE: the node that a list of nodes has.
 active_in() {
-    sed -n '/ down; /!s/.* # //p' "$1"
+    sed -n 's/.* # //p' "$1"
 }
 
 # Requests in flight would go on at the old active: after a change of it, and of nothing else, what is left of them ends.
