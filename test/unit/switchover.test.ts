@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
-import { before, describe, it } from "mocha";
+import { after, before, describe, it } from "mocha";
 import { selfSigned } from "../support/self-signed";
 import { FakeHarbor } from "./support/fake-harbor";
 
@@ -102,6 +102,9 @@ class Bed {
     }
 
     async stop(): Promise<void> {
+        if (this.isStopped) {
+            return;
+        }
         this.isStopped = true;
         process.kill(-(this.agent?.pid ?? 0), "SIGKILL");
         await Promise.all([this.n0.stop(), this.n1.stop()]);
@@ -165,10 +168,12 @@ describe("the switchover of two Harbors", function () {
     this.timeout("2m");
     const identity = { cert: "", key: "" };
     /** They wait most of their time, so they do it together. */
+    const beds: Bed[] = [];
     const together: Record<string, Promise<void>> = {};
     const scenario = (title: string, work: (test: Bed) => Promise<void>): void => {
         before(() => {
             const bed = new Bed(identity);
+            beds.push(bed);
             together[title] = bed
                 .start()
                 .then(work)
@@ -181,6 +186,9 @@ describe("the switchover of two Harbors", function () {
     before(() => {
         Object.assign(identity, selfSigned([`DNS:${HOST}`]));
     });
+
+    // Those as well that this run did not wait for.
+    after(() => Promise.all(beds.map((bed) => bed.stop())));
 
     scenario("is the same when the agent is killed after each of its steps", async (test) => {
         const { n0, n1 } = test;
