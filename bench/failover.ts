@@ -29,7 +29,7 @@ export async function measureFailover(runs: number): Promise<boolean> {
         settings: () => ({
             baseline,
             registry: harborRegistry(installer, { adminPassword: "adminPassword", trivy: { enabled: false } }),
-            loadBalancer: { mode: "http", adminCidrs: ["198.19.0.0/16"] },
+            loadBalancer: { mode: "http", adminCidrs: ["198.18.0.0/15"] },
         }),
     });
     const forgetName = addHost(`${cluster.stack.name}.example`, cluster.balancer.address);

@@ -109,7 +109,7 @@ const log = object(
             .describe("How many old files of each component are kept."),
         rotateMiB: integer(1, 10_000, "MiB", 50)
             .default(50)
-            .describe("The size at which a new file is begun. Logs are in `logs` beside the registry's data."),
+            .describe("The size at which a new file is begun. Logs are read with `docker logs`."),
         external: object(
             {
                 protocol: choice(["tcp", "udp"]).describe("How it is reached."),

@@ -32,6 +32,7 @@ export class Cluster {
     private site: Settings = {};
     private changed: Settings = {};
     private found: Required<Access> | undefined;
+    private usesObjects = false;
     readonly watch: BalancerWatch;
 
     private constructor(
@@ -77,8 +78,10 @@ export class Cluster {
             cluster.site = await (options.images ?? closedSite)(stack.folder);
             cluster.write(2);
             await stack.setSecret("sshKey", key.private);
-            await stack.setSecret("s3AccessKey", s3.accessKey);
-            await stack.setSecret("s3SecretKey", s3.secretKey);
+            if (cluster.usesObjects) {
+                await stack.setSecret("s3AccessKey", s3.accessKey);
+                await stack.setSecret("s3SecretKey", s3.secretKey);
+            }
             return cluster;
         } catch (error) {
             await s3?.kill();
@@ -90,6 +93,7 @@ export class Cluster {
 
     /** `storage.objects` of the stack file. */
     get objects(): Settings {
+        this.usesObjects = true;
         const { region, endpoint } = this.s3;
         const keys = { accessKey: "s3AccessKey", secretKey: "s3SecretKey" };
         return { kind: "external", bucket: "registry", region, endpoint, ...keys };

@@ -77,6 +77,7 @@ interface Service {
     readonly ports?: string[];
     readonly volumes?: string[];
     readonly entrypoint?: string[];
+    readonly logging?: unknown;
 }
 
 /** The compose file that is laid over Harbor's own, parsed, and as it is. */
@@ -230,6 +231,20 @@ describe("what is laid over Harbor's compose file", () => {
         }
         assert.doesNotMatch(text, new RegExp(placeholder.secret("admin").replace("admin", "")));
         assert.deepEqual(services["core"]?.env_file, ["./secrets/root/core.env"]);
+    });
+
+    it("keeps logs with Docker, which Harbor's log service is not there for after a reboot, or sends them on", () => {
+        const logging = (log: Settings) =>
+            Object.entries(override({ registry: { log } }).services)
+                .filter(([name]) => name !== "backup")
+                .map(([, service]) => service.logging);
+        const own = { driver: "json-file", options: { "max-size": "20m", "max-file": "4" } };
+        for (const each of logging({ rotateMiB: 20, rotateCount: 3 })) {
+            assert.deepEqual(each, own);
+        }
+        for (const each of logging({ external: { protocol: "tcp", host: "syslog.example.com", port: 514 } })) {
+            assert.equal(each, undefined);
+        }
     });
 
     it("has no service that the stack file leaves out: compose would take it for one without an image", () => {

@@ -385,6 +385,18 @@ export function renderOverride({ stack, plan, node, address, replication, backup
         ...(config.trivy.enabled ? ["trivy-adapter"] : []),
         ...(config.metrics.enabled ? ["exporter"] : []),
     ];
+    // With Harbor's own way, by its log service, Docker does not start the others after a reboot: it starts all at once, what
+    // cannot reach the log service fails, and Docker does not try again.
+    const { rotateCount, rotateMiB, external } = config.log;
+    const logging = () =>
+        external === undefined
+            ? {
+                  logging: {
+                      driver: "json-file",
+                      options: { "max-size": `${String(rotateMiB)}m`, "max-file": String(rotateCount + 1) },
+                  },
+              }
+            : {};
     const services: Record<string, Service> = {
         log: {},
         registry: {
@@ -430,7 +442,7 @@ export function renderOverride({ stack, plan, node, address, replication, backup
                     ...((service["volumes"] ?? []) as string[]),
                     ...(trusting.includes(name) ? trust : []),
                 ];
-                return [name, { labels, ...service, ...(volumes.length > 0 ? { volumes } : {}) }];
+                return [name, { labels, ...logging(), ...service, ...(volumes.length > 0 ? { volumes } : {}) }];
             }),
         ),
         ...(volumes.length === 0
