@@ -151,6 +151,19 @@ running() (
     done
 )
 
+# busy NODE: what of its replication waits or runs. Of executions a read-only Harbor knows no end: it refuses what its own job
+# service tells of them (readonlySkippers in src/core/middlewares/middlewares.go).
+busy() (
+    text=$(api "$1" GET /jobservice/pools/all/workers) || return 1
+    printf '%s\n' "$text" | flat | sed -n '/^[0-9]*\.job_name=REPLICATION$/p'
+    text=$(api "$1" GET /jobservice/queues) || return 1
+    printf '%s\n' "$text" | flat | awk -F '[.=]' '
+        $2 == "job_type" && $3 == "REPLICATION" { at = $1 }
+        $2 == "count" { count[$1] = $3 }
+        END { if (at != "" && count[at] > 0) print "waiting" }
+    '
+)
+
 # journal FIELD
 journal() {
     [ ! -s "$home/journal" ] || cut -d ' ' -f "$1" "$home/journal"
@@ -196,7 +209,7 @@ run() {
 until_idle() {
     deadline=$(($(date +%s) + $2))
     while going; do
-        left=$(running "$1") || return 1
+        left=$(busy "$1") || return 1
         [ -n "$left" ] || return 0
         if [ "$(date +%s)" -ge "$deadline" ]; then
             echo "$1 still replicates after $2 s" >&2
@@ -210,7 +223,8 @@ until_idle() {
 # quiet NODE: it no longer writes to the other one, and may be written to.
 quiet() {
     writable "$1" && enabled "$1" harborage-push false && enabled "$1" harborage-full false && left=$(running "$1") || return 1
-    for execution in $left; do api "$1" PUT "/replication/executions/$execution" >/dev/null || return 1; done
+    # Some may have ended, and not be known to have.
+    for execution in $left; do api "$1" PUT "/replication/executions/$execution" >/dev/null 2>&1 || true; done
     until_idle "$1" 60
 }
 

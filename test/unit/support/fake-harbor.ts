@@ -40,6 +40,8 @@ export class FakeHarbor {
         filters: [{ type: "name", value: "**" }],
     }));
     readonly executions: Execution[] = [];
+    /** What its job service is at, whatever is known of its end. */
+    private readonly working = new Set<Execution>();
     /** What was asked for, of what changes something. */
     readonly calls: string[] = [];
     /** A replication ends so. */
@@ -105,8 +107,18 @@ export class FakeHarbor {
             start_time: new Date().toISOString(),
         };
         this.executions.push(execution);
+        this.working.add(execution);
+        // A Harbor that is read-only refuses what its own job service tells, which tries again.
+        const tell = (): void => {
+            if (this.readOnly) {
+                setTimeout(tell, 50);
+            } else if (execution.status === "InProgress") {
+                execution.status = good ? "Succeed" : "Failed";
+            }
+        };
         setTimeout(() => {
-            execution.status = good ? "Succeed" : "Failed";
+            this.working.delete(execution);
+            tell();
         }, 300);
         return execution;
     }
@@ -174,6 +186,10 @@ export class FakeHarbor {
             }
         }
         switch (`${method} ${path}`) {
+            case "GET /jobservice/pools/all/workers":
+                return send(200, [{ id: "idle" }, ...[...this.working].map(() => ({ job_name: "REPLICATION" }))]);
+            case "GET /jobservice/queues":
+                return send(200, [{ job_type: "RETENTION", count: 3 }, { job_type: "REPLICATION" }]);
             case "GET /replication/policies":
                 // Harbor leaves out what is false.
                 return page(this.policies.map((each) => ({ ...each, enabled: each.enabled || undefined })));
@@ -209,6 +225,7 @@ export class FakeHarbor {
         if (path.startsWith("/replication/executions/") && execution) {
             if (method === "PUT") {
                 execution.status = "Stopped";
+                this.working.delete(execution);
             }
             return send(200, execution);
         }
