@@ -483,11 +483,18 @@ describe("health of a Harbor", () => {
         readonly token?: string;
     }
 
+    interface CheckOptions {
+        readonly database?: string;
+        readonly https?: { readonly trusts: string };
+        /** After which it gives up. */
+        readonly seconds?: number;
+    }
+
     /**
      * Runs the hook against a stand-in. Nothing listens where there is no answer. A stand-in for Docker writes down what
      * it is called with, and shows a line of each container's log.
      */
-    function check(answers: readonly Answers[], database = "external", https?: { trusts: string }) {
+    function check(answers: readonly Answers[], { database = "external", https, seconds = 60 }: CheckOptions = {}) {
         return withFolderAsync(async (folder) => {
             let count = 0;
             const answer = (request: IncomingMessage, response: ServerResponse) => {
@@ -520,7 +527,7 @@ describe("health of a Harbor", () => {
             writeFileSync(join(folder, "bin/docker"), `#!/bin/sh\n${docker.join("\n")}\n`);
             chmodSync(join(folder, "bin/docker"), 0o755);
             const values = {
-                ...{ ADDRESS: "127.0.0.1", PORT: String(port), SECONDS_TO_HEALTH: "2", DATABASE: database },
+                ...{ ADDRESS: "127.0.0.1", PORT: String(port), SECONDS_TO_HEALTH: String(seconds), DATABASE: database },
                 ...(https && { CA: "trust/stack.crt" }),
             };
             const text = [...Object.entries(values).map(([name, value]) => `readonly ${name}='${value}'`), script];
@@ -558,16 +565,16 @@ describe("health of a Harbor", () => {
 
     it("asks a node that serves HTTPS, and believes it by the stack's CA alone", async () => {
         const answers = [{ health: well, token }];
-        const { code, output } = await check(answers, "external", { trusts: identity.cert });
+        const { code, output } = await check(answers, { https: { trusts: identity.cert } });
         assert.deepEqual([code, output], [0, "recorded\n"]);
-        const stranger = await check(answers, "external", { trusts: selfSigned(["IP:127.0.0.1"]).cert });
+        const stranger = await check(answers, { https: { trusts: selfSigned(["IP:127.0.0.1"]).cert }, seconds: 2 });
         assert.equal(stranger.code, 1);
         assert.match(stranger.output, /^Harbor does not answer at https:/);
     });
 
     it("names the components that are ill, with the last lines of their containers", async () => {
         const health = { core: "healthy", redis: "unhealthy", database: "unhealthy", trivy: "healthy" };
-        const { code, output } = await check([{ health, token }]);
+        const { code, output } = await check([{ health, token }], { seconds: 2 });
         assert.equal(code, 1);
         assert.match(output, /^Harbor is not healthy after 2 s: redis database$/m);
         assert.match(output, /^--- the last lines of redis:\n {4}a line of redis$/m);
@@ -576,7 +583,7 @@ describe("health of a Harbor", () => {
     });
 
     it("is bad where the token service cannot sign, although all components say that they are healthy", async () => {
-        const { code, output } = await check([{ health: well }]);
+        const { code, output } = await check([{ health: well }], { seconds: 2 });
         assert.equal(code, 1);
         assert.match(
             output,
@@ -586,14 +593,14 @@ describe("health of a Harbor", () => {
     });
 
     it("says so where nobody answers", async () => {
-        const { code, output } = await check([]);
+        const { code, output } = await check([], { seconds: 2 });
         assert.equal(code, 1);
         assert.match(output, /^Harbor does not answer at http:\/\/127\.0\.0\.1:\d+ after 2 s$/m);
         assert.match(output, /a line of harbor-core/);
     });
 
     it("tells Harbor's own database its password once, by standard input alone", async () => {
-        const { code, docker, input } = await check([{ health: well, token }], "bundled");
+        const { code, docker, input } = await check([{ health: well, token }], { database: "bundled" });
         assert.equal(code, 0);
         assert.match(docker, /^exec --interactive harbor-db bash -c /);
         assert.doesNotMatch(docker, /password1/);

@@ -11,7 +11,7 @@ import { writeOutMachines } from "../../config/topology";
 import { imageReference } from "../../config/fields";
 import type { StackConfig } from "../../config/schema";
 import { parseStackFile } from "../../config/stack-file";
-import { fileWith, stackFile, validDraft } from "./support/stack-files";
+import { distributionDraft, fileWith, replicatedDraft, stackFile, validDraft } from "./support/stack-files";
 
 function freeze<T>(value: T): T {
     if (typeof value === "object" && value !== null) {
@@ -220,11 +220,42 @@ function harbor(settings: Readonly<Record<string, unknown>>): StackConfig {
 describe("plan", () => {
     it("is sound for every stack file that the schema accepts", () => {
         fc.assert(
-            fc.property(validDraft, (draft) => {
+            fc.property(distributionDraft, (draft) => {
                 const config = parseStackFile(stackFile(draft));
                 assertSound(makePlan(draft.stack, config), config);
             }),
             { numRuns: 300 },
+        );
+    });
+
+    it("is sound for every active node with a standby", () => {
+        fc.assert(
+            fc.property(replicatedDraft, (draft) => {
+                const config = parseStackFile(stackFile(draft));
+                const plan = makePlan(draft.stack, config);
+                const { nodes, loadBalancer, machines } = plan;
+                assert.deepEqual(nodes.map(({ role }) => role).sort(), ["active", "standby"]);
+                assert.deepEqual(
+                    nodes.map(({ peer }) => peer),
+                    nodes.map(({ name }) => name).reverse(),
+                );
+                assert.ok(nodes.every(({ tls, backup, rank }) => tls && backup !== undefined && rank === "only"));
+                assert.equal(loadBalancer.failover?.active, nodes.find(({ role }) => role === "active")?.name);
+                assert.deepEqual(
+                    Object.keys(loadBalancer.failover?.adminPorts ?? {}),
+                    nodes.map(({ name }) => name),
+                );
+                for (const machine of machines) {
+                    const ports = machine.ports.map(({ port }) => port);
+                    assert.equal(
+                        new Set(ports).size,
+                        ports.length,
+                        `a port twice on ${machine.name}: ${ports.join(" ")}`,
+                    );
+                    assertPlace(machine, plan, config);
+                }
+            }),
+            { numRuns: 100 },
         );
     });
 

@@ -429,7 +429,7 @@ export const sharedDraft: fc.Arbitrary<Draft> = fc
     });
 
 /** Stack files with an active node and a standby, on the machines of {@link sharedDraft}. */
-const replicatedDraft: fc.Arbitrary<Draft> = fc
+export const replicatedDraft: fc.Arbitrary<Draft> = fc
     .record({
         draft: sharedDraft,
         mode: fc.constantFrom("http", "stream"),
@@ -471,5 +471,8 @@ const replicatedDraft: fc.Arbitrary<Draft> = fc
         return { ...draft, settings, secrets: [...new Set(namesOfSecrets(settings))] };
     });
 
+/** Stack files with CNCF Distribution. */
+export const distributionDraft: fc.Arbitrary<Draft> = fc.oneof(localDraft, remoteDraft, sharedDraft);
+
 /** Stack files that the schema must accept. */
-export const validDraft: fc.Arbitrary<Draft> = fc.oneof(localDraft, remoteDraft, sharedDraft, replicatedDraft);
+export const validDraft: fc.Arbitrary<Draft> = fc.oneof(distributionDraft, replicatedDraft);
