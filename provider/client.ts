@@ -74,7 +74,11 @@ export class HarborError extends Error {
         /** Harbor's own words; empty when something else answered, such as a load balancer. */
         readonly reason: string,
     ) {
-        super(`Harbor answered ${status}${reason === "" ? "" : `: ${reason}`}`);
+        super(
+            status === 403 && reason === ""
+                ? "what is before Harbor answered 403; is this machine in loadBalancer.adminCidrs?"
+                : `Harbor answered ${status}${reason === "" ? "" : `: ${reason}`}`,
+        );
     }
 }
 
