@@ -211,9 +211,10 @@ describe("two Harbors, one of them active", function () {
 
     it("changes the active as planned, and loses nothing that was acknowledged", async () => {
         const { epoch } = await thePair().armed();
+        const [from, to] = [await thePair().active(), await thePair().standby()];
         const running = Load.start(load());
         await running.more(20);
-        write({ active: "n1" });
+        write({ active: to.name });
         await cluster().up();
         await running.more(20);
         await running.stop();
@@ -222,8 +223,8 @@ describe("two Harbors, one of them active", function () {
         console.log(`      ${running.summary()}; pushes were refused for ${pause.toFixed(1)} s`);
         assert.deepEqual(await running.verify(), [], "acknowledged, and not there");
         const agent = await thePair().armed();
-        assert.deepEqual([agent.active, agent.epoch], ["n1", epoch + 1]);
-        await thePair().replicated(cluster().node(2), running.acknowledged().slice(-3));
+        assert.deepEqual([agent.active, agent.epoch], [to.name, epoch + 1]);
+        await thePair().replicated(from, running.acknowledged().slice(-3));
     });
 
     for (const step of steps) {
