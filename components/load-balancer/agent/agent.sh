@@ -36,7 +36,7 @@ ask() {
     if [ "$wanted" = "$asked" ] && [ "$now" -lt "$again" ]; then return 0; fi
     asked=$wanted
     again=$((now + 10))
-    printf '\n' 1<>"$home/wake"
+    (printf '\n' 1<>"$home/wake")
 }
 
 while :; do
@@ -44,8 +44,9 @@ while :; do
     second=$!
     follow
     if look | sh "$release/agent/balancer.sh" decide; then
-        # Whoever reads it finds a number at any time.
-        date +%s >"$home/round.new" && mv "$home/round.new" "$home/round"
+        # Whoever reads it finds a number at any time. In a process of its own: while this one's output is somewhere else,
+        # what others log by way of it would go there.
+        (date +%s >"$home/round.new") && mv "$home/round.new" "$home/round"
     fi
     ask
     # What takes longer than a round; a second one ends at once while one is under way.
