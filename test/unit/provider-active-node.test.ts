@@ -135,7 +135,10 @@ describe("provider active node", function () {
             nobody[0] ?? "",
             /^nobody knows which node is active now: gave up on https:\/\/registry\.provider/,
         );
-        assert.match((await examine(403, state, first))[0] ?? "", /answered 403; is this machine in loadBalancer.adminCidrs\?$/);
+        assert.match(
+            (await examine(403, state, first))[0] ?? "",
+            /answered 403; is this machine in loadBalancer.adminCidrs\?$/,
+        );
         assert.match((await examine({}, state, first))[0] ?? "", /the load balancer does not say it/);
     });
 
