@@ -33,7 +33,7 @@ function agentFiles(plan: LoadBalancerPlan, upstreams: readonly Upstream[]): Rec
     const file = (name: string) => ({ content: readFileSync(join(__dirname, "agent", name), "utf8") });
     const text = (content: string) => ({ content });
     const programs = [
-        ...["agent.sh", "common.sh", "nginx.sh", "observe.awk"],
+        ...["agent.sh", "common.awk", "common.sh", "nginx.sh", "observe.awk"],
         ...(failover === undefined ? ["balancer.sh", "decide.awk"] : ["failover.awk", "json.awk", "switchover.sh"]),
     ];
     return {

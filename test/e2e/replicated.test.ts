@@ -2,16 +2,13 @@ import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { after, before, describe, it } from "mocha";
 import { ask, type Access } from "../support/client";
-import { Cluster } from "../support/cluster";
-import { clusterImages } from "../support/cluster-images";
-import { baseline } from "../support/existing";
-import { anonymous, api, harborInstaller, harborRegistry, type Installer } from "../support/harbor";
+import type { Cluster } from "../support/cluster";
+import { anonymous, api, harborInstaller } from "../support/harbor";
 import type { Settings } from "../support/launcher";
-import { Load, LoadClient, newContent, type LoadOptions, type PushedImage } from "../support/load";
+import { Load, LoadClient, type LoadOptions } from "../support/load";
 import { Pair } from "../support/pair";
 import { until } from "../support/processes";
 import { SshMachine } from "../support/ssh-machine";
-import { addHost } from "../support/system";
 
 /** The steps of a planned switchover, as its journal names them. */
 const steps = [
@@ -33,24 +30,13 @@ describe("two Harbors, one of them active", function () {
     this.timeout("15m");
 
     let pair: Pair | undefined;
-    let installer: Installer;
     let access: Required<Access>;
-    let forgetName: (() => void) | undefined;
 
     const thePair = (): Pair => {
         assert.ok(pair);
         return pair;
     };
     const cluster = (): Cluster => thePair().cluster;
-    const settings = (_: Cluster, changed: Settings): Settings => ({
-        baseline,
-        registry: harborRegistry(installer, {
-            adminPassword: "adminPassword",
-            trivy: { enabled: false },
-            ...(changed["registry"] as Settings),
-        }),
-        loadBalancer: { mode: "http", adminCidrs: ["198.18.0.0/15"], ...(changed["loadBalancer"] as Settings) },
-    });
     const load = (more: Partial<LoadOptions> = {}): LoadOptions => ({
         access,
         prefix: "team",
@@ -58,15 +44,7 @@ describe("two Harbors, one of them active", function () {
         pullers: 1,
         ...more,
     });
-    const push = async (repository: string, tag: string): Promise<PushedImage> => {
-        const client = new LoadClient(access);
-        const layer = { content: newContent(100_000), way: "whole" } as const;
-        const { image, failure } = await client.operation("push", (session) => session.push(repository, tag, [layer]));
-        client.close();
-        assert.equal(failure, undefined);
-        assert.ok(image);
-        return image;
-    };
+    const push = (repository: string, tag: string) => thePair().push(repository, tag);
     /** Power and Docker on again; its Harbor is well. */
     const switchOn = async (node: SshMachine) => {
         await node.boot();
@@ -78,17 +56,7 @@ describe("two Harbors, one of them active", function () {
             return status === 401;
         });
     };
-    const rejoin = async () => {
-        await until("the peer takes part again", 240, async () => {
-            const { code, output } = await thePair().lb("rejoin");
-            if (code !== 0) {
-                console.log(`      ${output.trim()}`);
-                await sleep(5000);
-            }
-            return code === 0;
-        });
-        await thePair().armed();
-    };
+    const rejoin = () => thePair().rejoin();
     const write = (topology: Settings, more: Settings = {}) => cluster().write(2, { topology, ...more });
 
     before(async function () {
@@ -97,31 +65,11 @@ describe("two Harbors, one of them active", function () {
         if (found === undefined || !(await SshMachine.possible())) {
             this.skip();
         }
-        installer = found;
-        const made = await Cluster.make({
-            word: "pair",
-            nodes: 2,
-            settings,
-            topology: { kind: "replicated" },
-            images: clusterImages,
-        });
-        pair = new Pair(made);
-        const { balancer, stack } = made;
-        forgetName = addHost(`${stack.name}.example`, balancer.address);
-        await stack.setSecret("adminPassword", "Admin-1-Password");
-        made.write(2);
-        const { seconds } = await made.up();
-        console.log(`      two nodes after ${seconds.toFixed(0)} s`);
-        access = await made.access();
-        const project = { project_name: "team", metadata: { public: "false" } };
-        const answer = await api(access, "POST", "/projects", project);
-        assert.equal(answer.status, 201, answer.body);
+        pair = await Pair.make("pair", found);
+        access = await cluster().access();
     });
 
-    after(async () => {
-        forgetName?.();
-        await pair?.cluster.close();
-    });
+    after(() => pair?.close());
 
     it("is left alone by an up that has nothing to change", async () => {
         assert.deepEqual((await cluster().up()).names, []);

@@ -1,11 +1,15 @@
 import assert from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ask, type Access } from "./client";
-import type { Cluster } from "./cluster";
-import { anonymous, api, read } from "./harbor";
-import { LoadClient, type PushedImage } from "./load";
+import { Cluster } from "./cluster";
+import { clusterImages } from "./cluster-images";
+import { baseline } from "./existing";
+import { anonymous, api, harborRegistry, read, type Installer } from "./harbor";
+import type { Settings } from "./launcher";
+import { LoadClient, newContent, type PushedImage } from "./load";
 import { until, type Ran } from "./processes";
 import type { SshMachine } from "./ssh-machine";
+import { addHost } from "./system";
 
 /** What the agent says of itself. */
 export interface Agent {
@@ -21,9 +25,53 @@ export interface Agent {
 /** The ports of the load balancer that lead to one node. */
 const firstAdminPort = 8441;
 
-/** Two registries that replicate, behind a load balancer that knows which one is active. */
+/**
+ * Two Harbors that replicate, behind a load balancer that knows which one is active, with a project `team`. Call {@link close}
+ * in `after`.
+ */
 export class Pair {
-    constructor(readonly cluster: Cluster) {}
+    private constructor(
+        readonly cluster: Cluster,
+        private readonly forgetName: () => void,
+    ) {}
+
+    /** @param word for the stack's name */
+    static async make(word: string, installer: Installer): Promise<Pair> {
+        const cluster = await Cluster.make({
+            word,
+            nodes: 2,
+            topology: { kind: "replicated" },
+            images: clusterImages,
+            settings: (_, changed) => ({
+                baseline,
+                registry: harborRegistry(installer, {
+                    adminPassword: "adminPassword",
+                    trivy: { enabled: false },
+                    ...(changed["registry"] as Settings),
+                }),
+                loadBalancer: { mode: "http", adminCidrs: ["198.18.0.0/15"], ...(changed["loadBalancer"] as Settings) },
+            }),
+        });
+        const { balancer, stack } = cluster;
+        const pair = new Pair(cluster, addHost(`${stack.name}.example`, balancer.address));
+        try {
+            await stack.setSecret("adminPassword", "Admin-1-Password");
+            const { seconds } = await cluster.up();
+            console.log(`      two nodes after ${seconds.toFixed(0)} s`);
+            const project = { project_name: "team", metadata: { public: "false" } };
+            const { status, body } = await api(await cluster.access(), "POST", "/projects", project);
+            assert.equal(status, 201, body);
+            return pair;
+        } catch (error) {
+            await pair.close();
+            throw error;
+        }
+    }
+
+    async close(): Promise<void> {
+        this.forgetName();
+        await this.cluster.close();
+    }
 
     /** The commands for operators, on the load balancer's machine. */
     lb(...words: readonly string[]): Promise<Ran> {
@@ -71,6 +119,30 @@ export class Pair {
             const agent = await this.agent();
             return agent.armed ? agent : undefined;
         });
+    }
+
+    /** Has the old active follow, as soon as it can; waits until the agent may fail over again. */
+    async rejoin(): Promise<void> {
+        await until("the peer takes part again", 240, async () => {
+            const { code, output } = await this.lb("rejoin");
+            if (code !== 0) {
+                console.log(`      ${output.trim()}`);
+                await sleep(5000);
+            }
+            return code === 0;
+        });
+        await this.armed();
+    }
+
+    /** Through the load balancer. */
+    async push(repository: string, tag: string): Promise<PushedImage> {
+        const client = new LoadClient(await this.cluster.access());
+        const layer = { content: newContent(100_000), way: "whole" } as const;
+        const { image, failure } = await client.operation("push", (session) => session.push(repository, tag, [layer]));
+        client.close();
+        assert.equal(failure, undefined);
+        assert.ok(image);
+        return image;
     }
 
     /** Pulls through the load balancer until one is good. @returns milliseconds since 1970 */

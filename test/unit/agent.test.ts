@@ -11,6 +11,7 @@ import { parseStackFile } from "../../config/stack-file";
 import { fileWith } from "./support/stack-files";
 
 const agent = join(__dirname, "../../components/load-balancer/agent");
+const decide = ["common.awk", "decide.awk"].flatMap((name) => ["-f", join(agent, name)]);
 const classes = ["dead", "sick", "well"] as const;
 type Class = (typeof classes)[number];
 const rank = (of: Class) => classes.indexOf(of);
@@ -48,7 +49,7 @@ const recordsOf = (step: Step, index: number) => [
 function play(nodes: number, steps: readonly Step[]): Node[][] {
     const input = [`now ${start} T`, list(nodes).trimEnd(), ...steps.flatMap(recordsOf)].join("\n");
     const words = ["-v", "state=/dev/stdout", "-v", "servers=/dev/null", "-v", "metrics=/dev/null"];
-    const { stdout, stderr, status } = spawnSync("awk", [...words, "-f", join(agent, "decide.awk")], {
+    const { stdout, stderr, status } = spawnSync("awk", [...words, ...decide], {
         input: `${input}\n`,
         encoding: "utf8",
         maxBuffer: 1e9,
@@ -250,7 +251,7 @@ describe("the agent's decision", function () {
     it("puts a node without a history into rotation, and forgets one that is elsewhere now", () => {
         const words = ["-v", "state=/dev/stdout", "-v", "servers=/dev/null", "-v", "metrics=/dev/null"];
         const state = "state n0 10.0.0.9 80 dead out 1 0 0 0 9 9 3 0 no answer\n";
-        const { stdout } = spawnSync("awk", [...words, "-f", join(agent, "decide.awk")], {
+        const { stdout } = spawnSync("awk", [...words, ...decide], {
             input: `now 1000 T\n${list(2)}${state}decide\n`,
             encoding: "utf8",
         });
@@ -280,7 +281,7 @@ describe("the agent's decision", function () {
             for (const [index, step] of few.entries()) {
                 const [now = "", ...records] = recordsOf(step, index);
                 const input = [now, list(nodes).trimEnd(), readFileSync(file("state"), "utf8").trimEnd(), ...records];
-                const ran = spawnSync("awk", [...words, "-f", join(agent, "decide.awk")], {
+                const ran = spawnSync("awk", [...words, ...decide], {
                     input: `${input.join("\n")}\n`,
                 });
                 assert.equal(ran.status, 0, String(ran.stderr));
@@ -294,7 +295,7 @@ describe("the agent's decision", function () {
     it("says what changed and why, in lines of JSON, whatever a node answers", () => {
         const words = ["-v", "state=/dev/null", "-v", "servers=/dev/stderr", "-v", "metrics=/dev/null"];
         const bad = 'seen n0 sick core "x" \\ {} \u0007 unhealthy\nseen n1 well well\n';
-        const { stdout, stderr } = spawnSync("awk", [...words, "-f", join(agent, "decide.awk")], {
+        const { stdout, stderr } = spawnSync("awk", [...words, ...decide], {
             input: `now 1000 T\n${list(2)}${bad}decide\n${bad}decide\ndrain n1 2000\n`,
             encoding: "utf8",
         });
@@ -316,7 +317,7 @@ describe("the agent's decision", function () {
 
     it("does not decide about no nodes", () => {
         const words = ["-v", "state=/dev/null", "-v", "servers=/dev/null", "-v", "metrics=/dev/null"];
-        const { status } = spawnSync("awk", [...words, "-f", join(agent, "decide.awk")], {
+        const { status } = spawnSync("awk", [...words, ...decide], {
             input: "now 1 T\ndecide\n",
         });
         assert.equal(status, 1);

@@ -6,8 +6,10 @@ import { text } from "node:stream/consumers";
 import fc from "fast-check";
 import { describe, it } from "mocha";
 
-const file = join(__dirname, "../../components/load-balancer/agent/failover.awk");
-const program = readFileSync(file, "utf8");
+const files = ["common.awk", "failover.awk"].map((name) =>
+    join(__dirname, "../../components/load-balancer/agent", name),
+);
+const program = files.map((file) => readFileSync(file, "utf8")).join("\n");
 
 type Class = "dead" | "sick" | "well";
 const nodes = ["n0", "n1"] as const;
@@ -77,8 +79,8 @@ const forget = `$1 == "forget" {
 
 /** @param state where it writes its state */
 async function awk(records: readonly string[], state = "/dev/null"): Promise<string> {
-    const files = { state, told: "/dev/stdout", servers: "/dev/null", metrics: "/dev/null" };
-    const words = Object.entries(files).flatMap(([name, path]) => ["-v", `${name}=${path}`]);
+    const outputs = { state, told: "/dev/stdout", servers: "/dev/null", metrics: "/dev/null" };
+    const words = Object.entries(outputs).flatMap(([name, path]) => ["-v", `${name}=${path}`]);
     const child = spawn("awk", [...words, `${program}\n${forget}`], { stdio: ["pipe", "pipe", "inherit"] });
     child.stdin.end(`${records.join("\n")}\n`);
     return text(child.stdout);
@@ -420,8 +422,9 @@ describe("the agent's failover", function () {
     });
 
     it("tells nginx of the active alone, in lines of JSON why, and in numbers how it is", async () => {
-        const files = ["state", "told"].flatMap((name) => ["-v", `${name}=/dev/null`]);
-        const child = spawn("awk", [...files, "-v", "servers=/dev/stdout", "-v", "metrics=/dev/stdout", "-f", file]);
+        const outputs = { state: "/dev/null", told: "/dev/null", servers: "/dev/stdout", metrics: "/dev/stdout" };
+        const words = Object.entries(outputs).flatMap(([name, path]) => ["-v", `${name}=${path}`]);
+        const child = spawn("awk", [...words, ...files.flatMap((file) => ["-f", file])]);
         const bad = 'seen n0 dead "x" \\ {} \u0007\nseen n1 well well\n';
         child.stdin.end(
             `now 1000 T\n${list.join("\n")}\narm\nlag 12\n${`now 1001 T\n${bad}`.repeat(3)}fenced n1 yes\nlag 12\ndecide\n`,

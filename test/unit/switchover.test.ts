@@ -48,7 +48,7 @@ class Bed {
         for (const name of ["release/agent", "release/secrets/root", "balancer", "bin"]) {
             mkdirSync(join(this.folder, name), { recursive: true });
         }
-        for (const name of ["common.sh", "failover.awk", "json.awk"]) {
+        for (const name of ["common.awk", "common.sh", "failover.awk", "json.awk"]) {
             cpSync(join(programs, name), join(release, "agent", name));
         }
         cpSync(join(programs, "failover.sh"), join(release, "agent/balancer.sh"));

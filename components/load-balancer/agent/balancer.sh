@@ -10,12 +10,13 @@
 #   reload                    reads the release's list, and gives it to nginx, and the rest of the release
 #   wait ADDRESS PORT SECONDS waits until no connection to there is open
 #   alive                     whether the agent decides, and nginx has what it decided
-# shellcheck disable=SC2154 # set by what it reads
+# shellcheck disable=SC2034,SC2154 # set for what it reads, and by it
 set -eu
 
 # shellcheck source=/dev/null
 . "$(dirname "$0")/common.sh"
 
+reason_field=15
 # A killed `up` leaves a node drained for so long.
 drained_at_most=900
 # What `wait` does when it is not told.
@@ -30,11 +31,6 @@ decide() {
 # Requests in flight end where they are.
 give_nginx() {
     reload_nginx
-}
-
-# field NODE NUMBER: of its line in the state.
-field() {
-    awk -v node="$1" -v number="$2" '$1 == "state" && $2 == node { print $number }' "$home/state"
 }
 
 drain() {
@@ -66,10 +62,6 @@ restore() {
     fail "$1 is not in rotation: it is $(why "$1")"
 }
 
-why() {
-    awk -v node="$1" '$1 == "state" && $2 == node { printf "%s", $5; for (i = 15; i <= NF; i++) printf "%s%s", i == 15 ? ": " : " ", $i }' "$home/state"
-}
-
 status() {
     awk -v now="$(date +%s)" '
         BEGIN { add("NODE ADDRESS CLASS ROTATION SINCE DRAINED WHY") }
@@ -91,8 +83,7 @@ status() {
             }
         }
     ' "$home/state"
-    if ! decides; then echo "The agent does not run; what is above is what it saw last, and nginx goes on with it."; fi
-    cmp -s "$home/wanted.conf" "$home/nodes.conf" || echo "nginx does not have this yet."
+    reservations
 }
 
 usage() {

@@ -1,5 +1,6 @@
-# shellcheck shell=sh
-# common.sh: what balancer.sh and failover.sh both need; they read it. They say what `decide` does, and `give_nginx`.
+# shellcheck shell=sh disable=SC2154 # what balancer.sh and failover.sh set
+# common.sh: what balancer.sh and failover.sh both need; they read it. They say what `decide` does, and `give_nginx`, and
+# in `reason_field` where a reason begins in the state.
 
 # Both are run as RELEASE/agent/PROGRAM.
 release=$(dirname "$(dirname "$0")")
@@ -34,7 +35,7 @@ decided() {
         cat
         echo decide
     } | awk -v state="$home/state.new" -v servers="$home/wanted.new" -v metrics="$home/metrics.new" "$@" \
-        -f "$release/agent/$program" >"$home/said" || return 1
+        -f "$release/agent/common.awk" -f "$release/agent/$program" >"$home/said" || return 1
     mv "$home/wanted.new" "$home/wanted.conf" || return 1
     mv "$home/metrics.new" "$home/metrics.prom" || return 1
     mv "$home/state.new" "$home/state" || return 1
@@ -76,6 +77,24 @@ reload() {
 
 known() {
     grep -q "^node $1 " "$release/agent/nodes" || fail "there is no node $1; there are:$(sed -n 's/^node \([^ ]*\).*/ \1/p' "$release/agent/nodes" | tr -d '\n')"
+}
+
+# field NODE NUMBER: of its line in the state.
+field() {
+    awk -v node="$1" -v number="$2" '$1 == "state" && $2 == node { print $number }' "$home/state"
+}
+
+# why NODE: what it is, and the reason.
+why() {
+    awk -v node="$1" -v from="$reason_field" '
+        $1 == "state" && $2 == node { printf "%s", $5; for (i = from; i <= NF; i++) printf "%s%s", i == from ? ": " : " ", $i }
+    ' "$home/state"
+}
+
+# reservations: what a status has to say of itself.
+reservations() {
+    if ! decides; then echo "The agent does not run; what is above is what it saw last, and nginx goes on with it."; fi
+    cmp -s "$home/wanted.conf" "$home/nodes.conf" || echo "nginx does not have this yet."
 }
 
 # connections ADDRESS PORT: how many this machine has there, or is opening. Of an IPv6 address only the port is looked at.

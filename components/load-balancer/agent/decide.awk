@@ -57,18 +57,6 @@ $1 == "drain" && ($2 in place_of) { drain(place_of[$2], $3) }
 
 $1 == "decide" { decide() }
 
-function rest(from,    i, text) {
-    for (i = from; i <= NF; i++) text = text (i > from ? " " : "") $i
-    # It becomes part of JSON.
-    gsub(/[^A-Za-z0-9 _.,:;()\/-]/, "?", text)
-    return substr(text, 1, 200)
-}
-
-# Rounds in a row, each counted up to what is ever asked for.
-function counted(so_far, goes_on) {
-    return !goes_on ? 0 : so_far < most_rounds ? so_far + 1 : most_rounds
-}
-
 function saw(place, what, why) {
     wells[place] = counted(wells[place], what == "well")
     answers[place] = counted(answers[place], what != "dead")

@@ -72,18 +72,6 @@ $1 == "arm" { begin(); arm() }
 $1 == "fenced" { fenced[$2] = $3; fence_reason = rest(4) }
 $1 == "decide" { decide() }
 
-function rest(from,    i, text) {
-    for (i = from; i <= NF; i++) text = text (i > from ? " " : "") $i
-    # It becomes part of JSON.
-    gsub(/[^A-Za-z0-9 _.,:;()\/-]/, "?", text)
-    return substr(text, 1, 200)
-}
-
-# Rounds in a row.
-function counted(so_far, goes_on) {
-    return !goes_on ? 0 : so_far < most_rounds ? so_far + 1 : most_rounds
-}
-
 function fresh(node) { return now - looked[node] <= stale }
 
 function saw(node, what, text) {

@@ -16,7 +16,7 @@
 #   reload                    reads the release's list, and gives it to nginx, and the rest of the release
 #   wait ADDRESS PORT SECONDS waits until no connection to there is open
 #   alive                     whether the agent decides, and nginx has what it decided
-# shellcheck disable=SC2154 # set by what it reads
+# shellcheck disable=SC2034,SC2154 # set for what it reads, and by it
 set -eu
 
 # shellcheck source=/dev/null
@@ -24,6 +24,7 @@ set -eu
 # shellcheck source=/dev/null
 . "$(dirname "$0")/switchover.sh"
 
+reason_field=11
 # A killed `up` leaves a hold for so long.
 held_at_most=900
 # How long requests in flight go on at a node that is no longer active.
@@ -97,11 +98,6 @@ end_workers() {
 # Without the mark nobody has told yet who is the only one that gets requests.
 apply_all() {
     if [ -f "$home/ended" ]; then apply; else apply always; fi
-}
-
-# field NODE NUMBER: of its line in the state.
-field() {
-    awk -v node="$1" -v number="$2" '$1 == "state" && $2 == node { print $number }' "$home/state"
 }
 
 # current NUMBER: of the line of the active.
@@ -265,10 +261,6 @@ changed_node() {
     echo "$1 is well"
 }
 
-why() {
-    awk -v node="$1" '$1 == "state" && $2 == node { printf "%s", $5; for (i = 11; i <= NF; i++) printf "%s%s", i == 11 ? ": " : " ", $i }' "$home/state"
-}
-
 status() {
     awk -v now="$(date +%s)" '
         $1 == "state" { row[++rows] = $0 }
@@ -292,8 +284,7 @@ status() {
     [ ! -s "$home/lag" ] || echo "The oldest push that the standby does not have is $(cat "$home/lag") s old."
     [ ! -s "$home/journal" ] || echo "Under way: $(awk '{ printf "%s, %s -> %s, at %s", $1, $3, $4, $6 }' "$home/journal")"
     [ ! -s "$home/results" ] || echo "The last one: $(tail -n 1 "$home/results" | cut -d ' ' -f 2-)"
-    if ! decides; then echo "The agent does not run; what is above is what it saw last, and nginx goes on with it."; fi
-    cmp -s "$home/wanted.conf" "$home/nodes.conf" || echo "nginx does not have this yet."
+    reservations
 }
 
 usage() {

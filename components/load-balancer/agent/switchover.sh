@@ -196,7 +196,7 @@ run() {
         case $(printf '%s\n' "$text" | value status) in
             Succeed) return 0 ;;
             Failed | Stopped)
-                echo "$1: $2 did not succeed: $(printf '%s\n' "$text" | awk -f "$release/agent/json.awk" | sed -n 's/^\(status_text\|failed\|stopped\|total\)=/\1 /p' | tr '\n' ' ')" >&2
+                echo "$1: $2 did not succeed: $(printf '%s\n' "$text" | flat | sed -n 's/^\(status_text\|failed\|stopped\|total\)=/\1 /p' | tr '\n' ' ')" >&2
                 return 1
                 ;;
         esac
