@@ -100,12 +100,9 @@ function testFiles(kind: Kind): string[] {
         .map((name) => join(directory, name));
 }
 
-/** Whether tests use nothing of this machine's Docker: they can run beside those that share it. */
-function needsNoDocker(file: string, kind: Kind): boolean {
-    const text = readFileSync(file, "utf8");
-    return kind === "e2e"
-        ? text.includes('from "../support/ssh-machine"')
-        : kind === "engine" && !/from "\.\.\/support\/(docker|launcher)"/.test(text);
+/** Whether tests have machines to themselves: they can run beside those that share this one's Docker. */
+function hasOwnMachines(file: string, kind: Kind): boolean {
+    return kind === "e2e" && readFileSync(file, "utf8").includes('from "../support/ssh-machine"');
 }
 
 /**
@@ -234,8 +231,8 @@ async function main(): Promise<void> {
     const needsPreparation = (_: string, kind: Kind) => NEEDS_PREPARATION.includes(kind);
     await Promise.all([preparation, inTurn((file, kind) => !needsPreparation(file, kind))]);
     await Promise.all([
-        inTurn((file, kind) => needsPreparation(file, kind) && !needsNoDocker(file, kind)),
-        inTurn(needsNoDocker, (kind) => `${kind}, without this machine's Docker`),
+        inTurn((file, kind) => needsPreparation(file, kind) && !hasOwnMachines(file, kind)),
+        inTurn(hasOwnMachines, (kind) => `${kind}, on machines of their own`),
     ]);
     if (interrupted) {
         fail("tests", "interrupted");
