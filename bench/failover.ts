@@ -1,5 +1,5 @@
 import { harborInstaller } from "../test/support/harbor";
-import { Pair } from "../test/support/pair";
+import { ClusterPair } from "../test/support/pair";
 import { SshMachine } from "../test/support/ssh-machine";
 
 /** Seconds from the kill to the first good pull. */
@@ -14,7 +14,7 @@ export async function measureFailover(runs: number): Promise<boolean> {
     if (installer === undefined || !(await SshMachine.possible())) {
         throw new Error("this needs an installer of Harbor, root, namespaces and overlay file systems");
     }
-    const pair = await Pair.make("bench-failover", installer);
+    const pair = await ClusterPair.make("bench-failover", installer);
     try {
         const image = await pair.push("team/app", "one");
         await pair.replicated(await pair.standby(), [image]);

@@ -6,7 +6,7 @@ import type { Cluster } from "../support/cluster";
 import { anonymous, api, harborInstaller } from "../support/harbor";
 import type { Settings } from "../support/launcher";
 import { Load, LoadClient, type LoadOptions } from "../support/load";
-import { Pair } from "../support/pair";
+import { ClusterPair } from "../support/pair";
 import { until } from "../support/processes";
 import { SshMachine } from "../support/ssh-machine";
 
@@ -29,10 +29,10 @@ const steps = [
 describe("two Harbors, one of them active", function () {
     this.timeout("15m");
 
-    let pair: Pair | undefined;
+    let pair: ClusterPair | undefined;
     let access: Required<Access>;
 
-    const thePair = (): Pair => {
+    const thePair = (): ClusterPair => {
         assert.ok(pair);
         return pair;
     };
@@ -65,7 +65,7 @@ describe("two Harbors, one of them active", function () {
         if (found === undefined || !(await SshMachine.possible())) {
             this.skip();
         }
-        pair = await Pair.make("pair", found);
+        pair = await ClusterPair.make("pair", found);
         access = await cluster().access();
     });
 

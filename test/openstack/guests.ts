@@ -1,13 +1,70 @@
-import { mkdirSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
+import { goTool } from "../../toolchain/go-tool";
+import { composeTool } from "../../toolchain/compose-plugin";
+import { sha256 } from "../support/image";
+import type { Settings, TestStack } from "../support/launcher";
 import { attempt, run, type Ran } from "../support/processes";
 import type { SshKey } from "../support/ssh-machine";
 
 /** Where the test bed keeps its credentials and the files that guests fetch. */
 const bed = process.env["LAB"] ?? "/var/lib/openstack-lab";
 
-export const fileFolder = join(bed, "files");
-export const fileServer = "http://172.24.4.1:3143";
+const fileFolder = join(bed, "files");
+const fileServer = "http://172.24.4.1:3143";
+
+/** Guests are emulated: everything takes ten times as long as it would. */
+export const upSeconds = 40 * 60;
+
+/** Brings the bed up where it is not. @returns what takes it down again, where it was not there before */
+export async function bringUp(): Promise<() => Promise<void>> {
+    const program = (name: string) => join(__dirname, "bed", name);
+    const wasThere = (await attempt(program("status.sh"), [], { seconds: 120 })).code === 0;
+    await run(program("up.sh"), [], { seconds: 30 * 60 });
+    return async () => {
+        // Whoever brought it up goes on with it.
+        if (!wasThere) {
+            await attempt(program("down.sh"), [], { seconds: 300 });
+        }
+    };
+}
+
+/** `baseline` of a stack file whose machines reach this one and nothing else. */
+export async function baseline(): Promise<Settings> {
+    const plugin = await goTool(composeTool());
+    mkdirSync(fileFolder, { recursive: true });
+    copyFileSync(plugin, join(fileFolder, "docker-compose"));
+    return {
+        timeServers: ["172.24.4.1"],
+        timeZone: "Europe/Zurich",
+        packages: { proxy: "http://172.24.4.1:3142" },
+        docker: { composePlugin: { url: `${fileServer}/docker-compose`, sha256: sha256(readFileSync(plugin)) } },
+    };
+}
+
+/** `openstack` of a stack file: a network of its own, that this machine may log in from. */
+export function openstack(key: SshKey): Settings {
+    return {
+        auth: { password: "cloudPassword" },
+        network: { kind: "own", cidr: "10.43.0.0/24", externalNetwork: "public" },
+        sshCidrs: ["172.24.4.1/32"],
+        sshKey: { kind: "public-key", publicKey: key.public, privateKey: "sshKey" },
+        bootMinutes: 15,
+    };
+}
+
+/** Gives a stack the way into the cloud: from the stack file as a secret, the rest from the environment, both ways at once. */
+export function enterCloud(stack: TestStack, cloud: Readonly<Record<string, string>>): void {
+    stack.env = { ...cloud, OS_PASSWORD: undefined };
+}
+
+/** Ends a stack with its volumes, also one that failed half-way. */
+export async function endStack(stack: TestStack): Promise<void> {
+    // Unprotected first, or the volumes would stay.
+    await stack.run("pulumi", ["state", "unprotect", "--all", "--yes"], { seconds: 120 });
+    await stack.run("destroy", [], { seconds: 15 * 60 });
+    await attempt("rm", ["-rf", stack.folder]);
+}
 
 /** The OS_* variables of a file that the bed has written: `openrc`, `tight-openrc`. */
 export async function credentials(file: string): Promise<Record<string, string>> {

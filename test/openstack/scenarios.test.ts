@@ -1,23 +1,18 @@
 import assert from "node:assert/strict";
-import { copyFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { after, before, describe, it } from "mocha";
-import { goTool } from "../../toolchain/go-tool";
-import { composeTool } from "../../toolchain/compose-plugin";
 import { Skopeo, type Login } from "../support/client";
-import { makeImage, sha256, type Image } from "../support/image";
+import { makeImage, type Image } from "../support/image";
 import { TestStack, type Change, type Settings } from "../support/launcher";
-import { attempt, run, until } from "../support/processes";
+import { attempt, until } from "../support/processes";
 import { SecretSearch } from "../support/secret-search";
 import { newSshKey } from "../support/ssh-machine";
 import { stateFile } from "../support/state";
-import { credentials, fileFolder, fileServer, Guests } from "./guests";
+import { baseline, bringUp, credentials, endStack, enterCloud, Guests, openstack, upSeconds } from "./guests";
 
 const minutes = 60_000;
-
-/** Guests are emulated: everything takes ten times as long as it would. */
-const upSeconds = 40 * 60;
 
 /** Whether something listens, and the packet filters in between let this machine in. */
 function connects(host: string, port: number): Promise<boolean> {
@@ -39,8 +34,7 @@ describe("a registry on OpenStack", function () {
     // What follows a failure would say nothing.
     this.bail(true);
 
-    const bed = join(__dirname, "bed");
-    let bedWasThere = false;
+    let takeDown: (() => Promise<void>) | undefined;
     const key = newSshKey();
     const secrets = new SecretSearch();
     let stack: TestStack;
@@ -82,55 +76,30 @@ describe("a registry on OpenStack", function () {
     };
 
     before(async () => {
-        bedWasThere = (await attempt(join(bed, "status.sh"), [], { seconds: 120 })).code === 0;
-        await run(join(bed, "up.sh"), [], { seconds: 30 * 60 });
+        takeDown = await bringUp();
         stack = await TestStack.make("openstack");
         cloud = await credentials("openrc");
-        const { OS_PASSWORD: password = "", ...rest } = cloud;
-        // From the stack file as a secret, the rest from the environment: both ways at once.
-        stack.env = { ...rest, OS_PASSWORD: undefined };
+        enterCloud(stack, cloud);
         secrets.addKey("the SSH key", key.private);
         guests = new Guests(join(stack.folder, "ssh"), stack.name, cloud, key, ["lb", "node"]);
         image = await makeImage(join(stack.folder, "image"), [2, 1]);
-        const plugin = await goTool(composeTool());
-        mkdirSync(fileFolder, { recursive: true });
-        copyFileSync(plugin, join(fileFolder, "docker-compose"));
         settings = {
-            openstack: {
-                auth: { password: "cloudPassword" },
-                network: { kind: "own", cidr: "10.43.0.0/24", externalNetwork: "public" },
-                sshCidrs: ["172.24.4.1/32"],
-                sshKey: { kind: "public-key", publicKey: key.public, privateKey: "sshKey" },
-                bootMinutes: 15,
-            },
+            openstack: openstack(key),
             machines: { lb, node },
             topology: { kind: "single", node: "node", loadBalancer: "lb" },
             registry: { engine: "distribution" },
             loadBalancer: { mode: "http" },
-            baseline: {
-                timeServers: ["172.24.4.1"],
-                timeZone: "Europe/Zurich",
-                packages: { proxy: "http://172.24.4.1:3142" },
-                docker: {
-                    composePlugin: { url: `${fileServer}/docker-compose`, sha256: sha256(readFileSync(plugin)) },
-                },
-            },
+            baseline: await baseline(),
         };
         stack.write(settings);
-        await stack.setSecret("cloudPassword", password);
+        await stack.setSecret("cloudPassword", cloud["OS_PASSWORD"] ?? "");
         await stack.setSecret("sshKey", key.private);
     });
 
     after(async function () {
         this.timeout(20 * minutes);
-        // By hand, when something failed: unprotected first, or the volume would stay.
-        await stack.run("pulumi", ["state", "unprotect", "--all", "--yes"], { seconds: 120 });
-        await stack.run("destroy", [], { seconds: 15 * 60 });
-        await attempt("rm", ["-rf", stack.folder]);
-        // Whoever brought it up goes on with it.
-        if (!bedWasThere) {
-            await attempt(join(bed, "down.sh"), [], { seconds: 300 });
-        }
+        await endStack(stack);
+        await takeDown?.();
     });
 
     it("refuses names that the cloud does not have, all at once, before anything is made", async () => {

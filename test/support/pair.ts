@@ -25,18 +25,174 @@ export interface Agent {
 /** The ports of the load balancer that lead to one node. */
 const firstAdminPort = 8441;
 
+/** Where the commands for operators are on the load balancer's machine. */
+export function lbProgram(stack: string): string {
+    return `/var/lib/harborage/stacks/harborage-${stack}-lb/current/harborage-lb`;
+}
+
+/** The way to two Harbors that replicate. */
+export interface PairSite<Node> {
+    readonly nodes: readonly Node[];
+    /** Through the load balancer, as the administrator. */
+    access(): Promise<Required<Access>>;
+    /** `harborage-lb` with these words, on the load balancer's machine. */
+    lb(words: readonly string[]): Promise<Ran>;
+}
+
+/** Two Harbors that replicate, behind a load balancer that knows which one is active. */
+export class Pair<Node extends { readonly name: string }> {
+    constructor(private readonly site: PairSite<Node>) {}
+
+    /** The commands for operators, on the load balancer's machine. */
+    lb(...words: readonly string[]): Promise<Ran> {
+        return this.site.lb(words);
+    }
+
+    /** As {@link lb}; it has to succeed. */
+    async must(...words: readonly string[]): Promise<string> {
+        const { code, output } = await this.lb(...words);
+        assert.equal(code, 0, output);
+        return output;
+    }
+
+    /** One of the two nodes itself, through the load balancer. */
+    async at(node: Node): Promise<Required<Access>> {
+        const access = await this.site.access();
+        return { ...access, port: firstAdminPort + this.site.nodes.indexOf(node) };
+    }
+
+    async agent(): Promise<Agent> {
+        const [first] = this.site.nodes;
+        assert.ok(first);
+        const { status, body } = await ask(anonymous(await this.at(first)), "GET", "/harborage/active");
+        assert.equal(status, 200, body);
+        return JSON.parse(body) as Agent;
+    }
+
+    async active(): Promise<Node> {
+        const { active } = await this.agent();
+        const node = this.site.nodes.find(({ name }) => name === active);
+        assert.ok(node, `${active} is no node`);
+        return node;
+    }
+
+    async standby(): Promise<Node> {
+        const active = await this.active();
+        const node = this.site.nodes.find((each) => each !== active);
+        assert.ok(node);
+        return node;
+    }
+
+    /** Waits until the agent may fail over. */
+    async armed(limit = 120): Promise<Agent> {
+        return until("the agent is armed", limit, async () => {
+            const agent = await this.agent();
+            return agent.armed ? agent : undefined;
+        });
+    }
+
+    /**
+     * Has the old active follow, as soon as it can; waits until the agent may fail over again.
+     *
+     * @param limit in seconds, for each of the two
+     */
+    async rejoin(limit = 240): Promise<void> {
+        await until("the peer takes part again", limit, async () => {
+            const { code, output } = await this.lb("rejoin");
+            if (code !== 0) {
+                console.log(`      ${output.trim()}`);
+                await sleep(5000);
+            }
+            return code === 0;
+        });
+        await this.armed(limit);
+    }
+
+    /** A private project of the active node. */
+    async makeProject(name: string): Promise<void> {
+        const project = { project_name: name, metadata: { public: "false" } };
+        const { status, body } = await api(await this.site.access(), "POST", "/projects", project);
+        assert.equal(status, 201, body);
+    }
+
+    /** Through the load balancer. */
+    async push(repository: string, tag: string): Promise<PushedImage> {
+        const client = new LoadClient(await this.site.access());
+        const layer = { content: newContent(100_000), way: "whole" } as const;
+        const { image, failure } = await client.operation("push", (session) => session.push(repository, tag, [layer]));
+        client.close();
+        assert.equal(failure, undefined);
+        assert.ok(image);
+        return image;
+    }
+
+    /** Pulls through the load balancer until one is good. @returns milliseconds since 1970 */
+    async firstGoodPull(image: PushedImage, limit = 60): Promise<number> {
+        const access = await this.site.access();
+        return until("a good pull", limit, async () => {
+            const client = new LoadClient(access, 2);
+            const { failure } = await client.operation("pull", (session) => session.pull(image, image.digest));
+            client.close();
+            if (failure === undefined) {
+                return Date.now();
+            }
+            await sleep(50);
+            return undefined;
+        });
+    }
+
+    /** The digest that a tag has on a node; undefined where the node has none. */
+    async digestAt(node: Node, repository: string, tag: string): Promise<string | undefined> {
+        const [project = "", ...rest] = repository.split("/");
+        const path = `/projects/${project}/repositories/${encodeURIComponent(encodeURIComponent(rest.join("/")))}/artifacts/${tag}`;
+        const { status, body } = await api(await this.at(node), "GET", path);
+        return status === 200 ? (JSON.parse(body) as { digest: string }).digest : undefined;
+    }
+
+    /** Waits until a node has images as they were acknowledged. */
+    async replicated(node: Node, images: readonly PushedImage[], limit = 120): Promise<void> {
+        for (const { repository, tag, digest } of images) {
+            await until(`${node.name} has ${repository}:${tag}`, limit, async () => {
+                return (await this.digestAt(node, repository, tag)) === digest;
+            });
+        }
+    }
+
+    /** Runs a replication policy on a node, as its schedule would, and waits. @returns how it ended */
+    async run(node: Node, policy: string): Promise<string> {
+        const access = await this.at(node);
+        const all = await read<{ id: number; name: string }[]>(access, "/replication/policies?page_size=100");
+        const found = all.find(({ name }) => name === policy);
+        assert.ok(found, `${node.name} has no policy ${policy}`);
+        const begun = await api(access, "POST", "/replication/executions", { policy_id: found.id });
+        if (begun.status !== 201) {
+            return begun.body;
+        }
+        const path = `/replication/executions/${(begun.headers.location ?? "").split("/").at(-1)}`;
+        return until(`${policy} on ${node.name} has ended`, 120, async () => {
+            const { status } = await read<{ status: string }>(access, path);
+            return status === "InProgress" ? undefined : status;
+        });
+    }
+}
+
 /**
- * Two Harbors that replicate, behind a load balancer that knows which one is active, with a project `team`. Call {@link close}
- * in `after`.
+ * A pair on machines of this machine, with a project `team`. Call {@link close} in `after`.
  */
-export class Pair {
+export class ClusterPair extends Pair<SshMachine> {
     private constructor(
         readonly cluster: Cluster,
         private readonly forgetName: () => void,
-    ) {}
+    ) {
+        super({
+            nodes: cluster.used(2),
+            access: () => cluster.access(),
+            lb: (words) => cluster.balancer.attempt(lbProgram(cluster.stack.name), words),
+        });
+    }
 
     /** @param word for the stack's name */
-    static async make(word: string, installer: Installer): Promise<Pair> {
+    static async make(word: string, installer: Installer): Promise<ClusterPair> {
         const cluster = await Cluster.make({
             word,
             nodes: 2,
@@ -53,14 +209,12 @@ export class Pair {
             }),
         });
         const { balancer, stack } = cluster;
-        const pair = new Pair(cluster, addHost(`${stack.name}.example`, balancer.address));
+        const pair = new ClusterPair(cluster, addHost(`${stack.name}.example`, balancer.address));
         try {
             await stack.setSecret("adminPassword", "Admin-1-Password");
             const { seconds } = await cluster.up();
             console.log(`      two nodes after ${seconds.toFixed(0)} s`);
-            const project = { project_name: "team", metadata: { public: "false" } };
-            const { status, body } = await api(await cluster.access(), "POST", "/projects", project);
-            assert.equal(status, 201, body);
+            await pair.makeProject("team");
             return pair;
         } catch (error) {
             await pair.close();
@@ -71,126 +225,5 @@ export class Pair {
     async close(): Promise<void> {
         this.forgetName();
         await this.cluster.close();
-    }
-
-    /** The commands for operators, on the load balancer's machine. */
-    lb(...words: readonly string[]): Promise<Ran> {
-        const { balancer, stack } = this.cluster;
-        const program = `/var/lib/harborage/stacks/harborage-${stack.name}-lb/current/harborage-lb`;
-        return balancer.attempt(program, words);
-    }
-
-    /** As {@link lb}; it has to succeed. */
-    async must(...words: readonly string[]): Promise<string> {
-        const { code, output } = await this.lb(...words);
-        assert.equal(code, 0, output);
-        return output;
-    }
-
-    /** One of the two nodes itself, through the load balancer. */
-    async at(node: SshMachine): Promise<Required<Access>> {
-        const access = await this.cluster.access();
-        return { ...access, port: firstAdminPort + this.cluster.nodes.indexOf(node) };
-    }
-
-    async agent(): Promise<Agent> {
-        const { status, body } = await ask(anonymous(await this.at(this.cluster.node(1))), "GET", "/harborage/active");
-        assert.equal(status, 200, body);
-        return JSON.parse(body) as Agent;
-    }
-
-    async active(): Promise<SshMachine> {
-        const { active } = await this.agent();
-        const node = this.cluster.nodes.find(({ name }) => name === active);
-        assert.ok(node, `${active} is no node`);
-        return node;
-    }
-
-    async standby(): Promise<SshMachine> {
-        const active = await this.active();
-        const node = this.cluster.used(2).find((each) => each !== active);
-        assert.ok(node);
-        return node;
-    }
-
-    /** Waits until the agent may fail over. */
-    async armed(): Promise<Agent> {
-        return until("the agent is armed", 120, async () => {
-            const agent = await this.agent();
-            return agent.armed ? agent : undefined;
-        });
-    }
-
-    /** Has the old active follow, as soon as it can; waits until the agent may fail over again. */
-    async rejoin(): Promise<void> {
-        await until("the peer takes part again", 240, async () => {
-            const { code, output } = await this.lb("rejoin");
-            if (code !== 0) {
-                console.log(`      ${output.trim()}`);
-                await sleep(5000);
-            }
-            return code === 0;
-        });
-        await this.armed();
-    }
-
-    /** Through the load balancer. */
-    async push(repository: string, tag: string): Promise<PushedImage> {
-        const client = new LoadClient(await this.cluster.access());
-        const layer = { content: newContent(100_000), way: "whole" } as const;
-        const { image, failure } = await client.operation("push", (session) => session.push(repository, tag, [layer]));
-        client.close();
-        assert.equal(failure, undefined);
-        assert.ok(image);
-        return image;
-    }
-
-    /** Pulls through the load balancer until one is good. @returns milliseconds since 1970 */
-    async firstGoodPull(image: PushedImage, limit = 60): Promise<number> {
-        const access = await this.cluster.access();
-        return until("a good pull", limit, async () => {
-            const client = new LoadClient(access, 2);
-            const { failure } = await client.operation("pull", (session) => session.pull(image, image.digest));
-            client.close();
-            if (failure === undefined) {
-                return Date.now();
-            }
-            await sleep(50);
-            return undefined;
-        });
-    }
-
-    /** The digest that a tag has on a node; undefined where the node has none. */
-    async digestAt(node: SshMachine, repository: string, tag: string): Promise<string | undefined> {
-        const [project = "", ...rest] = repository.split("/");
-        const path = `/projects/${project}/repositories/${encodeURIComponent(encodeURIComponent(rest.join("/")))}/artifacts/${tag}`;
-        const { status, body } = await api(await this.at(node), "GET", path);
-        return status === 200 ? (JSON.parse(body) as { digest: string }).digest : undefined;
-    }
-
-    /** Waits until a node has images as they were acknowledged. */
-    async replicated(node: SshMachine, images: readonly PushedImage[], limit = 120): Promise<void> {
-        for (const { repository, tag, digest } of images) {
-            await until(`${node.name} has ${repository}:${tag}`, limit, async () => {
-                return (await this.digestAt(node, repository, tag)) === digest;
-            });
-        }
-    }
-
-    /** Runs a replication policy on a node, as its schedule would, and waits. @returns how it ended */
-    async run(node: SshMachine, policy: string): Promise<string> {
-        const access = await this.at(node);
-        const all = await read<{ id: number; name: string }[]>(access, "/replication/policies?page_size=100");
-        const found = all.find(({ name }) => name === policy);
-        assert.ok(found, `${node.name} has no policy ${policy}`);
-        const begun = await api(access, "POST", "/replication/executions", { policy_id: found.id });
-        if (begun.status !== 201) {
-            return begun.body;
-        }
-        const path = `/replication/executions/${(begun.headers.location ?? "").split("/").at(-1)}`;
-        return until(`${policy} on ${node.name} has ended`, 120, async () => {
-            const { status } = await read<{ status: string }>(access, path);
-            return status === "InProgress" ? undefined : status;
-        });
     }
 }
