@@ -241,6 +241,30 @@ describe("the switchover of two Harbors", function () {
         assert.equal(test.active.epoch, 2);
     });
 
+    scenario("fetches what the other node does not have, tagged or not, and nothing else", async (test) => {
+        const { n0, n1 } = test;
+        const fetched = (node: FakeHarbor) =>
+            node.executions.filter(({ policy_id }) => policy_id === node.policy("pull").id).length;
+        n0.tags.set("library/app:v1", "sha256:1").set("library/app@sha256:2", "sha256:2");
+        n0.tags.set("library/app+sha256:3", "sha256:3");
+        await test.succeeds("activate", "n0");
+        await test.succeeds("switch", "n1");
+        assert.equal(fetched(n1), 0);
+        assert.deepEqual(n1.tags, n0.tags);
+        for (const [key, digest] of [
+            ["library/app@sha256:4", "sha256:4"],
+            ["library/app+sha256:5", "sha256:5"],
+        ] as const) {
+            const [from, to] = test.active.active === "n1" ? [n1, n0] : [n0, n1];
+            const before = fetched(to);
+            from.tags.set(key, digest);
+            from.lost.add(key);
+            await test.succeeds("switch", to === n0 ? "n0" : "n1");
+            assert.equal(fetched(to), before + 1, key);
+            assert.equal(to.tags.get(key), digest);
+        }
+    });
+
     scenario("is undone when the other node does not have everything", async (test) => {
         await test.succeeds("activate", "n0");
         test.n0.tags.set("library/app:v1", "sha256:1").set("library/app:v2", "sha256:2");

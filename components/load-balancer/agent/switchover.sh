@@ -233,7 +233,8 @@ push() {
     enabled "$1" harborage-push true && enabled "$1" harborage-full true
 }
 
-# inventory NODE FILE: every tag, as `REPOSITORY TAG DIGEST`.
+# inventory NODE FILE: everything that it has, as `REPOSITORY TAG DIGEST`; the tag of what has none, and of what is attached to
+# something, is `-`.
 inventory() (
     lines=$(all "$1" /repositories) || return 1
     : >"$2"
@@ -248,30 +249,32 @@ inventory() (
             slash = index($1, "/")
             name = substr($1, slash + 1)
             gsub("/", "%252F", name)
-            printf "url = \"%s/projects/%s/repositories/%s/artifacts?with_tag=true&q=tags%%3D%%2A&page=%d&page_size=100\"\noutput = \"%s/%d\"\n",
+            printf "url = \"%s/projects/%s/repositories/%s/artifacts?with_tag=true&with_accessory=true&page=%d&page_size=100\"\noutput = \"%s/%d\"\n",
                 api, substr($1, 1, slash - 1), name, $2, folder, NR
         }' "$work/batch.pages" >"$work/batch.curl"
         codes=$(harbor "$1" --no-progress-meter --parallel --parallel-max 8 --header "X-Is-Resource-Name: true" \
             --write-out '%{http_code}\n' --config "$work/batch.curl" 2>/dev/null) || true
         if [ "$(printf '%s\n' "$codes" | sort -u)" != 200 ]; then
-            echo "$1: its tags cannot be listed: $(printf '%s\n' "$codes" | grep -vx -m 1 200)" >&2
+            echo "$1: what it has cannot be listed: $(printf '%s\n' "$codes" | grep -vx -m 1 200)" >&2
             return 1
         fi
         flat -v names=1 "$work"/batch/* >"$work/lines" || return 1
-        awk -v pages="$work/pages.left" -v tags="$2" '
+        awk -v pages="$work/pages.left" -v list="$2" '
             FILENAME == ARGV[1] { repository[FNR] = $1; page[FNR] = $2; next }
             {
                 file = $1; sub(/.*\//, "", file)
                 line = substr($0, length($1) + 2)
                 split(line, part, ".")
                 place = file "." part[1]
-                if (!(place in seen)) { seen[place] = 1; artifacts[file]++ }
+                if (!(place in of)) { of[place] = file; artifacts[file]++ }
                 sub(/^[0-9]+\./, "", line)
                 if (line ~ /^digest=/) digest[place] = substr(line, 8)
-                else if (line ~ /^tags\.[0-9]+\.name=/) { sub(/^[^=]*=/, "", line); tagged[++count] = file " " place " " line }
+                else if (line ~ /^tags\.[0-9]+\.name=/) { sub(/^[^=]*=/, "", line); tagged[++count] = place " " line; named[place] = 1 }
+                else if (line ~ /^accessories\.[0-9]+\.digest=/) { sub(/^[^=]*=/, "", line); print repository[file], "-", line >>list }
             }
             END {
-                for (i = 1; i <= count; i++) { split(tagged[i], word, " "); print repository[word[1]], word[3], digest[word[2]] >>tags }
+                for (i = 1; i <= count; i++) { split(tagged[i], word, " "); print repository[of[word[1]]], word[2], digest[word[1]] >>list }
+                for (place in digest) if (!(place in named)) print repository[of[place]], "-", digest[place] >>list
                 for (file in artifacts) if (artifacts[file] >= 100) print repository[file], page[file] + 1 >>pages
             }
         ' "$work/batch.pages" "$work/lines" || return 1
@@ -279,9 +282,15 @@ inventory() (
     done
 )
 
-# only_in FILE OTHER: the lines of FILE that are not so in OTHER.
-only_in() {
-    awk 'FILENAME == ARGV[1] { there[$0] = 1; next } !($0 in there)' "$2" "$1"
+# only_on NODE OTHER: what NODE has and OTHER does not have so.
+only_on() {
+    inventory "$1" "$work/$1" && inventory "$2" "$work/$2" &&
+        awk 'FILENAME == ARGV[1] { there[$0] = 1; next } !($0 in there)' "$work/$2" "$work/$1"
+}
+
+# tags: of an inventory.
+tags() {
+    awk '$2 != "-"' "$@"
 }
 
 # The steps. Each fails with a reason.
@@ -304,8 +313,8 @@ step_check() {
 step_quiet() { quiet "$peer"; }
 
 step_differ() {
-    inventory "$active" "$work/active" && inventory "$peer" "$work/peer" || return 1
-    only_in "$work/peer" "$work/active" >"$home/differ.new" && mv "$home/differ.new" "$home/rejoin-only-on-$peer.txt" || return 1
+    only_on "$peer" "$active" >"$work/only" && tags "$work/only" >"$home/differ.new" &&
+        mv "$home/differ.new" "$home/rejoin-only-on-$peer.txt" || return 1
     count=$(wc -l <"$home/rejoin-only-on-$peer.txt")
     [ "$count" -eq 0 ] ||
         tell differ "$peer" "$count tags are not or not so on $active: rejoin-only-on-$peer.txt; $active overwrites those that it has"
@@ -341,12 +350,16 @@ step_drain() {
 # Its schedule may have begun something meanwhile.
 step_fence() { robot "$peer" true && until_idle "$active" 600; }
 
-step_pull() { run "$peer" harborage-pull; }
+# It looks at everything that the active has, one after the other, while nobody can push: seldom is anything missing.
+step_pull() {
+    only_on "$active" "$peer" >"$work/missing" || return 1
+    [ ! -s "$work/missing" ] || run "$peer" harborage-pull
+}
 
 step_compare() {
-    inventory "$active" "$work/active" && inventory "$peer" "$work/peer" && only_in "$work/active" "$work/peer" >"$work/missing" || return 1
+    only_on "$active" "$peer" >"$work/only" && tags "$work/only" >"$work/missing" || return 1
     [ ! -s "$work/missing" ] || {
-        echo "$peer does not have $(wc -l <"$work/missing") of $(wc -l <"$work/active") tags as $active has them, for example $(head -n 3 "$work/missing" | cut -d ' ' -f 1,2 | tr ' \n' ': ')" >&2
+        echo "$peer does not have $(wc -l <"$work/missing") of $(tags "$work/$active" | wc -l) tags as $active has them, for example $(head -n 3 "$work/missing" | cut -d ' ' -f 1,2 | tr ' \n' ': ')" >&2
         return 1
     }
 }

@@ -19,7 +19,7 @@ interface Execution {
 
 /** A Harbor's API as far as the agent of two nodes uses it, with what it holds in memory. */
 export class FakeHarbor {
-    /** `repository:tag` to digest. */
+    /** `repository:tag` to digest; without a tag `repository@digest`, and `repository+digest` is attached to what else is there. */
     readonly tags = new Map<string, string>();
     readOnly = false;
     /** As Harbor has it: with a prefix, permissions, and a secret that no answer tells. */
@@ -166,7 +166,7 @@ export class FakeHarbor {
                 return send(200, undefined);
             case "GET repositories":
                 return page(
-                    [...new Set([...this.tags.keys()].map((tag) => tag.split(":")[0]))].map((name, i) => ({
+                    [...new Set([...this.tags.keys()].map((tag) => tag.split(/[:@+]/)[0]))].map((name, i) => ({
                         id: i,
                         name,
                     })),
@@ -174,14 +174,15 @@ export class FakeHarbor {
             case "GET projects": {
                 // The slashes of its name are escaped twice.
                 const name = `${id}/${decodeURIComponent(decodeURIComponent(repository ?? ""))}`;
-                const artifacts = [...this.tags]
-                    .filter(([tag]) => tag.startsWith(`${name}:`))
-                    .map(([tag, digest]) => ({
-                        digest,
-                        extra_attrs: { config: { Cmd: ["sh", "-c", '{"digest":"no"}'] } },
-                        references: [{ child_digest: "sha256:child" }],
-                        tags: [{ id: 1, name: tag.slice(name.length + 1) }],
-                    }));
+                const named = (sign: string) => [...this.tags].filter(([tag]) => tag.startsWith(`${name}${sign}`));
+                const accessories = named("+").map(([, digest]) => ({ id: 3, digest }));
+                const artifacts = [...named(":"), ...named("@")].map(([tag, digest]) => ({
+                    digest,
+                    extra_attrs: { config: { Cmd: ["sh", "-c", '{"digest":"no"}'] } },
+                    references: [{ child_digest: "sha256:child" }],
+                    accessories,
+                    tags: tag.startsWith(`${name}:`) ? [{ id: 1, name: tag.slice(name.length + 1) }] : null,
+                }));
                 return page(artifacts);
             }
         }
