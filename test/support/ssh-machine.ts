@@ -174,6 +174,8 @@ export class SshMachine extends TestMachine {
         seed("host_key", this.key.private.trimEnd(), 0o600);
         seed("host_key.pub", this.key.public);
         seed("authorized_keys", this.options.authorizedKey);
+        // Refused at once. Without any, Docker would ask others, and wait for them whenever a name is that of no container.
+        seed("resolv.conf", `nameserver ${this.hostAddress}`);
         if (this.options.packages === true) {
             seed(
                 "apt.conf",

@@ -122,6 +122,7 @@ take_seed() {
     printf '%s\n' "$name" >"$root/etc/hostname"
     printf '127.0.0.1 localhost\n127.0.1.1 %s\n::1 localhost ip6-localhost\n' "$name" >"$root/etc/hosts"
     tr -d - </proc/sys/kernel/random/uuid >"$root/etc/machine-id"
+    install --mode 644 "$seed/resolv.conf" "$root/etc/resolv.conf"
     [[ ! -e $seed/apt.conf ]] || install --mode 644 "$seed/apt.conf" "$root/etc/apt/apt.conf.d/80proxy"
     rm -rf "$seed"
 }

@@ -24,6 +24,4 @@ fi
 # A restart by the init script must log to the same place.
 echo 'SSHD_OPTS="-E /var/log/sshd.log"' >"$root/etc/default/ssh"
 
-# Nothing answers for names.
-: >"$root/etc/resolv.conf"
 rm -f "$root/etc/hostname"

@@ -42,7 +42,9 @@ export async function machineRoot(docker: boolean): Promise<string> {
         await ensureMmdebstrap();
         const options = [`--components=${release.components}`, `--include=${packages.join(",")}`, ...EXCLUDED];
         const place = [release.suite, join(made, "root"), release.mirror];
-        await run("mmdebstrap", ["--variant=minbase", ...options, `--customize-hook=${hook}`, ...place], {
+        const making = ["mmdebstrap", "--variant=minbase", ...options, `--customize-hook=${hook}`, ...place];
+        // What it mounts goes when it is ended, or nobody could take the folder away.
+        await run("unshare", ["--mount", ...making], {
             env: { LC_ALL: "C.UTF-8" },
             seconds: 900,
         });
