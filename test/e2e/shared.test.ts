@@ -53,8 +53,10 @@ describe("a registry on several machines that share an object store", function (
         assert.deepEqual((await theCluster().up()).names, []);
     });
 
-    it(`takes and gives ${operations} images through all of its nodes, and nothing fails`, () =>
-        checkLoad(theCluster(), 3, { access }, operations));
+    it(`takes and gives ${operations} images through all of its nodes, and nothing fails`, async function () {
+        this.timeout("30m");
+        await checkLoad(theCluster(), 3, { access }, operations);
+    });
 
     it("takes a layer of more than 100 MB in chunks that go to different nodes", () =>
         checkChunks(theCluster(), "load/big"));

@@ -171,6 +171,9 @@ describe("program", () => {
         const hashes = await users(withGiven);
         assert.deepEqual([...hashes.keys()], ["admin", "ci"]);
         assert.ok(compareSync("correct horse battery staple", hashes.get("ci") ?? ""));
+        // Dear to guess, where it could be guessed.
+        assert.match(hashes.get("ci") ?? "", /^\$2b\$10\$/);
+        assert.match((await users(run)).get("admin") ?? "", /^\$2b\$04\$/);
         assert.ok(!compareSync("correct horse battery staple", hashes.get("admin") ?? ""));
         const generated = resourcesOf(withGiven, "random:index/randomPassword:RandomPassword").map(({ name }) => name);
         assert.deepEqual(generated.sort(), ["registry-http-secret", "registry-user-admin"]);

@@ -79,7 +79,7 @@ export class HarborSecrets extends pulumi.ComponentResource {
             pulumi
                 .all([this.registryPassword, salt.base64])
                 .apply(([password, bytes]) =>
-                    renderHtpasswd([{ name: "harbor_registry_user", hash: bcrypt(password, bytes) }]),
+                    renderHtpasswd([{ name: "harbor_registry_user", hash: bcrypt(password, bytes, "generated") }]),
                 ),
         );
 
