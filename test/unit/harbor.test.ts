@@ -522,7 +522,7 @@ describe("health of a Harbor", () => {
             writeFileSync(join(folder, "secrets/root/backup-database-password"), "password1\n");
             const docker = [
                 `printf '%s\\n' "$*" >>'${folder}/docker.log'`,
-                `case $1 in exec) cat >>'${folder}/docker.input' ;; logs) echo "a line of $4" ;; esac`,
+                `case $1 in exec) cat >>'${folder}/docker.input' ;; logs) echo "a line of $4" ;; ps) echo ended1 ;; esac`,
             ];
             writeFileSync(join(folder, "bin/docker"), `#!/bin/sh\n${docker.join("\n")}\n`);
             chmodSync(join(folder, "bin/docker"), 0o755);
@@ -533,7 +533,12 @@ describe("health of a Harbor", () => {
             const text = [...Object.entries(values).map(([name, value]) => `readonly ${name}='${value}'`), script];
             writeFileSync(join(folder, "health.sh"), text.join("\n"));
             const child = spawn("bash", [join(folder, "health.sh")], {
-                env: { ...process.env, RELEASE: folder, PATH: `${folder}/bin:${process.env["PATH"] ?? ""}` },
+                env: {
+                    ...process.env,
+                    RELEASE: folder,
+                    PROJECT: "harbor-1",
+                    PATH: `${folder}/bin:${process.env["PATH"] ?? ""}`,
+                },
                 stdio: ["ignore", "pipe", "pipe"],
             });
             let output = "";
@@ -560,7 +565,16 @@ describe("health of a Harbor", () => {
             { health: { ...well, core: "unhealthy" } },
             { health: well, token },
         ]);
-        assert.deepEqual([code, output, docker], [0, "recorded\n", ""]);
+        assert.deepEqual([code, output], [0, "recorded\n"]);
+        assert.doesNotMatch(docker, /^exec/m);
+    });
+
+    it("starts containers that have ended, as Docker gives up on one that it could not start once", async () => {
+        const { docker } = await check([{ health: well, token }]);
+        assert.equal(
+            docker,
+            "ps --all --quiet --filter label=com.docker.compose.project=harbor-1 --filter status=exited\nstart ended1\n",
+        );
     });
 
     it("asks a node that serves HTTPS, and believes it by the stack's CA alone", async () => {
@@ -602,7 +616,7 @@ describe("health of a Harbor", () => {
     it("tells Harbor's own database its password once, by standard input alone", async () => {
         const { code, docker, input } = await check([{ health: well, token }], { database: "bundled" });
         assert.equal(code, 0);
-        assert.match(docker, /^exec --interactive harbor-db bash -c /);
+        assert.match(docker, /^exec --interactive harbor-db bash -c /m);
         assert.doesNotMatch(docker, /password1/);
         assert.equal(input, "password1\n");
     });

@@ -34,10 +34,18 @@ tell_password() {
     ' <"$RELEASE/secrets/root/backup-database-password" >/dev/null 2>&1
 }
 
+# Docker gives up on a container that it could not start once, whatever its restart policy. Harbor's all restart always, so
+# one that has ended, and is not being restarted, is such a one.
+start_ended() {
+    docker ps --all --quiet --filter "label=com.docker.compose.project=$PROJECT" --filter status=exited |
+        xargs --no-run-if-empty docker start >/dev/null 2>&1 || true
+}
+
 health=
 token=
 told=$DATABASE
 while ((SECONDS < deadline)); do
+    start_ended
     [[ $told != bundled ]] || ! tell_password || told=yes
     health=$(ask "$url/api/v2.0/health") || true
     token=
