@@ -182,14 +182,17 @@ describe("two Harbors, one of them active", function () {
             const [from, to] = [await thePair().active(), await thePair().standby()];
             const image = await push("team/killed", step);
             write({ active: to.name });
-            const journal = `/var/lib/harborage/stacks/harborage-${stack.name}-lb/balancer/journal`;
+            const journal = "/var/lib/harborage/balancer/journal";
             const running = stack.start("up", ["--skip-preview"]);
             // It has the steps that are left. Some take no longer than a look.
             const earlier: readonly string[] = steps.slice(0, steps.indexOf(step));
             let begun = false;
+            let ended = false;
+            void running.done.then(() => (ended = true));
             await until(`the step ${step}`, 240, async () => {
                 const { code, output } = await balancer.attempt("cat", [journal]);
                 begun ||= code === 0;
+                assert.ok(begun || !ended, "the up has ended without a switchover");
                 return begun && (code !== 0 || !earlier.includes(output.trim().split(" ")[5] ?? ""));
             });
             await balancer.docker("kill", `harborage-${stack.name}-lb-agent-1`);
