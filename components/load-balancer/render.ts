@@ -161,7 +161,7 @@ function renderServers(plan: LoadBalancerPlan, upstreams: readonly Upstream[]): 
         return `${method}        include ${nodesFile};`;
     }
     return upstreams
-        .map((upstream) => `        server ${hostAndPort(upstream)} max_fails=1 fail_timeout=5s;`)
+        .map((upstream) => `        server ${hostAndPort(upstream)} max_fails=3 fail_timeout=5s;`)
         .join("\n");
 }
 

@@ -311,7 +311,7 @@ describe("the agent's decision", function () {
         assert.equal(lines[2], `refused no other node is as good as n1, which is well; n0 is sick (${reason})`);
         assert.match(
             stderr,
-            /server 10\.0\.0\.0:80 max_fails=1 fail_timeout=5s down; # n0\nserver 10\.0\.0\.1:80 max_fails=1 fail_timeout=5s; # n1\n$/,
+            /server 10\.0\.0\.0:80 max_fails=3 fail_timeout=5s down; # n0\nserver 10\.0\.0\.1:80 max_fails=3 fail_timeout=5s; # n1\n$/,
         );
     });
 

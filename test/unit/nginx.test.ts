@@ -64,8 +64,8 @@ describe("nginx.conf", () => {
     it("knows every node, and tries another one", () => {
         const upstream = blocks(conf, "upstream", "nodes")[0]?.block;
         assert.deepEqual(values(upstream, "server"), [
-            "127.0.0.1:5000 max_fails=1 fail_timeout=5s",
-            "10.0.0.2:5001 max_fails=1 fail_timeout=5s",
+            "127.0.0.1:5000 max_fails=3 fail_timeout=5s",
+            "10.0.0.2:5001 max_fails=3 fail_timeout=5s",
         ]);
         assert.equal(values(upstream, "zone").length, 1);
         assert.deepEqual(values(upstream, "keepalive"), ["64"]);

@@ -148,7 +148,8 @@ function write(    i, place, gauge, in_rotation, classes, drains) {
         place = order[i]
         print "state", place, class[place], rotation[place], since[place], drained[place], wells[place], answers[place], \
             ills[place], deads[place], need[place], returned[place], reason[place] >state
-        printf "server %s max_fails=1 fail_timeout=5s%s; # %s\n", address[place], rotation[place] == "in" ? "" : " down", name[place] >servers
+        # One request that every node answers with an error must not take all of them out.
+        printf "server %s max_fails=3 fail_timeout=5s%s; # %s\n", address[place], rotation[place] == "in" ? "" : " down", name[place] >servers
         in_rotation = in_rotation sprintf("%snode_in_rotation{node=\"%s\"} %d\n", gauge, name[place], rotation[place] == "in")
         classes = classes sprintf("%snode_class{node=\"%s\",class=\"%s\"} 1\n", gauge, name[place], class[place])
         drains = drains sprintf("%snode_drained{node=\"%s\"} %d\n", gauge, name[place], drained[place] > 0)
