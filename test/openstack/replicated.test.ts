@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { after, before, describe, it } from "mocha";
 import type { Access } from "../support/client";
+import { accessTo } from "../support/existing";
 import { harborInstaller, harborRegistry } from "../support/harbor";
 import { TestStack, type Settings } from "../support/launcher";
 import type { PushedImage } from "../support/load";
@@ -26,6 +27,7 @@ describe("two Harbors on OpenStack, one of them active", function () {
     const key = newSshKey();
     let stack: TestStack | undefined;
     let guests: Guests;
+    let found: Required<Access> | undefined;
     let pair: Pair<{ readonly name: string }>;
     let settings: Settings;
     let image: PushedImage;
@@ -51,10 +53,13 @@ describe("two Harbors on OpenStack, one of them active", function () {
         console.log(`      up: ${((Date.now() - began) / 1000).toFixed(0)} s`);
         return changes.map(({ name }) => name);
     };
+    /** The same for the stack's whole life. */
     const access = async (): Promise<Required<Access>> => {
-        const { caCertificate: ca, adminUsername: name, adminPassword: password } = await theStack().outputs();
-        const { floating: address = "" } = await guests.addresses("lb");
-        return { name: `${theStack().name}.example`, port: 443, address, ca, login: { name, password } };
+        if (found === undefined) {
+            const { floating: address = "" } = await guests.addresses("lb");
+            found = await accessTo(theStack(), { address });
+        }
+        return found;
     };
 
     before(async function () {

@@ -162,20 +162,17 @@ describe("a registry on OpenStack", function () {
 
     it("says what to do where the quota does not allow a VM", async () => {
         const tight = await credentials("tight-openrc");
-        const { OS_PASSWORD: password = "", ...rest } = tight;
         const other = await TestStack.make("quota");
         try {
-            other.env = { ...rest, OS_PASSWORD: undefined };
+            enterCloud(other, tight);
             other.write({ ...settings, machines: { lb: { ...lb, flavor: "m1.large" }, node } });
-            await other.setSecret("cloudPassword", password);
+            await other.setSecret("cloudPassword", tight["OS_PASSWORD"] ?? "");
             await other.setSecret("sshKey", key.private);
             const { code, output } = await other.tryUp([], { seconds: 300 });
             assert.notEqual(code, 0);
             assert.match(output, /harborage:machines\.(?:lb|node)[^:]*: the project's quota does not allow it/);
         } finally {
-            await other.run("pulumi", ["state", "unprotect", "--all", "--yes"]);
-            await other.run("destroy", [], { seconds: 300 });
-            await attempt("rm", ["-rf", other.folder]);
+            await endStack(other);
         }
     });
 

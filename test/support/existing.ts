@@ -20,7 +20,7 @@ export function existing(machine: SshMachine, more: Settings = {}): Settings {
 export const baseline = { timeSync: "external", openFiles: 20_000 } as const;
 
 /** How the administrator reaches a registry through its load balancer. */
-export async function accessTo(stack: TestStack, balancer: SshMachine): Promise<Required<Access>> {
+export async function accessTo(stack: TestStack, balancer: Pick<SshMachine, "address">): Promise<Required<Access>> {
     const { caCertificate: ca, adminUsername, adminPassword } = await stack.outputs();
     const login = { name: adminUsername, password: adminPassword };
     return { name: `${stack.name}.example`, port: 443, address: balancer.address, ca, login };

@@ -40,13 +40,11 @@ export class Credentials extends pulumi.ComponentResource {
         const [first, ...others] = args.registry.users;
         const credential = (user: UserConfig): Credential => {
             const userName = `${name}-user-${user.name}`;
-            const [password, origin] =
+            const password =
                 user.password === undefined
-                    ? ([
-                          new random.RandomPassword(userName, { length: 32, special: false }, { parent: this }).result,
-                          "generated",
-                      ] as const)
-                    : ([args.secret(user.password), "given"] as const);
+                    ? new random.RandomPassword(userName, { length: 32, special: false }, { parent: this }).result
+                    : args.secret(user.password);
+            const origin = user.password === undefined ? "generated" : "given";
             const salt = new random.RandomBytes(`${userName}-salt`, { length: 16 }, { parent: this });
             const hash = pulumi.all([password, salt.base64]).apply(([plain, bytes]) => bcrypt(plain, bytes, origin));
             return { name: user.name, password, hash: pulumi.secret(hash) };
