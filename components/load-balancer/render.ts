@@ -134,21 +134,33 @@ ${failover === undefined ? renderRetries(plan) : renderReconnects()}
 }
 
 function renderRetries(plan: LoadBalancerPlan): string {
-    return `            proxy_next_upstream error timeout ${retried(plan)} non_idempotent;
+    return `            proxy_next_upstream ${mayRetry500(plan) ? `http_500 ${retried}` : retried};
             proxy_next_upstream_tries ${isBalanced(plan) ? mostTries : "2"};
-            proxy_next_upstream_timeout ${String(retrySeconds)}s;`;
+            proxy_next_upstream_timeout ${String(retrySeconds)}s;${mayRetry500(plan) ? renderUploads() : ""}`;
+}
+
+/**
+ * An upload that has begun. One that a dying node has left half-way is answered 500 by every node: asked of the others it
+ * would count against each of them, and a few of those at once took all nodes out (2,683 requests failed so).
+ */
+function renderUploads(): string {
+    return `
+
+            location ~ ^/v2/.+/blobs/uploads/. {
+                proxy_pass http://nodes;
+                proxy_next_upstream ${retried};
+            }`;
 }
 
 /** Of three nodes two may die together: with two tries that failed 2 of 6226 requests here, with three none of 6307. */
 const mostTries = "3";
 
-/**
- * The answers that another node is asked after. CNCF Distribution says 500 when its storage is away, to everything until
- * its own check has noticed.
- */
-function retried(plan: LoadBalancerPlan): string {
-    const always = "http_502 http_503 http_504";
-    return isBalanced(plan) && plan.engine === "distribution" ? `http_500 ${always}` : always;
+/** What another node is asked after. */
+const retried = "error timeout http_502 http_503 http_504 non_idempotent";
+
+/** CNCF Distribution says 500 when its storage is away, to everything until its own check has noticed. */
+function mayRetry500(plan: LoadBalancerPlan): boolean {
+    return isBalanced(plan) && plan.engine === "distribution";
 }
 
 /** How a node is chosen, as nginx says it. */

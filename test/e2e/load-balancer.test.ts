@@ -96,9 +96,13 @@ describe("a load balancer with several nodes", function () {
             input: scriptText(join(__dirname, "../../components", name), data),
         });
     /** Makes a release, as `up` does. */
-    const release = async (behind: readonly FakeNode[], more: Record<string, PlainFile> = {}): Promise<Ran> => {
+    const release = async (
+        behind: readonly FakeNode[],
+        more: Record<string, PlainFile> = {},
+        engine: LoadBalancerPlan["engine"] = "harbor",
+    ): Promise<Ran> => {
         const { key, cert } = certificate;
-        const chosen = { ...plan, nodes: behind.map(({ name }) => name) };
+        const chosen = { ...plan, engine, nodes: behind.map(({ name }) => name) };
         const text = renderFiles({ ...balancerFiles(stack, chosen, behind), ...more });
         const hash = createHash("sha256").update(text).digest("hex");
         const secrets = await archive({ "root/server.crt": cert, "root/server.key": key });
@@ -133,6 +137,18 @@ describe("a load balancer with several nodes", function () {
     /** Whether nginx knows how to keep idle connections on a reload. */
     const keepsConnections = () =>
         readFileSync(join(folder, "stacks", project, "current/release.conf"), "utf8").includes("keepalive_min_timeout");
+    const statusAt = (method: string, path: string): Promise<number | undefined> =>
+        new Promise((done, fail) => {
+            request(
+                { host: "127.0.0.1", port: plan.httpsPort, method, path, rejectUnauthorized: false },
+                (response) => {
+                    response.resume();
+                    done(response.statusCode);
+                },
+            )
+                .on("error", fail)
+                .end();
+        });
     const underLoad = async (action: () => Promise<void>) => {
         const load = new Load(plan.httpsPort, 8, 5);
         await action().finally(() => load.end());
@@ -274,6 +290,18 @@ describe("a load balancer with several nodes", function () {
             before.map(({ id, startedAt }) => [id, startedAt]),
         );
         assert.match(await docker("logs", `${project}-agent-1`), /a new agent/);
+    });
+
+    it("keeps its nodes when each answers 500 to what has become of an upload; CNCF Distribution does", async () => {
+        const other = await release(nodes, {}, "distribution");
+        assert.equal(other.code, 0, other.output);
+        await underLoad(async () => {
+            for (let count = 0; count < 20; count += 1) {
+                assert.equal(await statusAt("PUT", "/v2/app/blobs/uploads/lost?digest=sha256:0"), 500);
+            }
+        });
+        const harbor = await release(nodes);
+        assert.equal(harbor.code, 0, harbor.output);
     });
 
     it("comes back with its agent when nginx has crashed", async () => {

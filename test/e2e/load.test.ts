@@ -97,14 +97,15 @@ for (const tokens of [false, true]) {
 
         it("goes on while the registry is away, and says what is lost", async () => {
             const load = Load.start({ access: server.access });
-            await load.more(20);
+            await load.more(10, "push");
             await server.kill();
             await load.more(20);
             await server.boot();
-            await load.more(20);
+            await load.more(10, "push");
             await load.stop();
-            assert.ok(load.failures().length >= 16, load.summary());
-            assert.ok(load.acknowledged().length >= 10, load.summary());
+            // Of the eight that go on at once, some may have ended well when it was killed.
+            assert.ok(load.failures().length >= 12, load.summary());
+            assert.ok(load.acknowledged().length >= 15, load.summary());
             assert.deepEqual(await load.verify(), []);
 
             const [image] = load.acknowledged();

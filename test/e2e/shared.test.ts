@@ -10,7 +10,7 @@ import { SshMachine } from "../support/ssh-machine";
 
 /**
  * Several nodes of CNCF Distribution on one S3 server. HARBORAGE_LOAD_OPERATIONS is how many pushes and how many pulls go
- * through a cluster that is well; default: 60, as each request costs a node a tenth of a second, for the password's hash.
+ * through a cluster that is well; default: 60.
  */
 const operations = Number(process.env["HARBORAGE_LOAD_OPERATIONS"] ?? 60);
 

@@ -63,6 +63,8 @@ export class FakeNode {
             send(200, { token: "a.b.c" });
         } else if (path === "/v2/") {
             send(401, {});
+        } else if (path.includes("/uploads/lost")) {
+            send(500, {});
         } else {
             setTimeout(() => send(200, { node: this.name }), this.milliseconds);
         }

@@ -494,10 +494,15 @@ export class Load {
         await this.done;
     }
 
-    /** Waits until so many operations more have ended, of which kind ever, or all have. */
-    async more(operations: number): Promise<void> {
-        const goal = this.operations.length + operations;
-        while (this.operations.length < goal && !this.ended) {
+    /**
+     * Waits until so many operations more have ended, or all have.
+     *
+     * @param kind those that count. Default: of which kind ever
+     */
+    async more(operations: number, kind?: Operation["kind"]): Promise<void> {
+        const all = () => this.operations.filter((operation) => kind === undefined || operation.kind === kind).length;
+        const goal = all() + operations;
+        while (all() < goal && !this.ended) {
             await sleep(20);
         }
     }

@@ -76,6 +76,26 @@ describe("nginx.conf", () => {
         assert.deepEqual(values(proxy, "proxy_next_upstream_tries"), ["2"]);
     });
 
+    it("asks another node after a 500 of CNCF Distribution, but not about an upload that has begun", () => {
+        const doorOf = (engine: "harbor" | "distribution") => {
+            const plan = { ...planWith(), engine, nodes: ["one", "two"] };
+            const several = parseNginx(renderNginx({ plan, upstreams }));
+            return blocks(tlsServer(several), "location", "/")[0]?.block ?? [];
+        };
+        const usual = "error timeout http_502 http_503 http_504 non_idempotent";
+        const distribution = doorOf("distribution");
+        assert.deepEqual(values(distribution, "proxy_next_upstream"), [`http_500 ${usual}`]);
+        const [uploads] = blocks(distribution, "location");
+        const pattern = new RegExp(uploads?.words[2] ?? "");
+        assert.ok(pattern.test("/v2/team/app/blobs/uploads/01a222c6-931d"));
+        assert.ok(!pattern.test("/v2/team/app/blobs/uploads/"));
+        assert.ok(!pattern.test("/v2/team/app/blobs/sha256:0"));
+        assert.deepEqual(values(uploads?.block, "proxy_next_upstream"), [usual]);
+        const harbor = doorOf("harbor");
+        assert.deepEqual(values(harbor, "proxy_next_upstream"), [usual]);
+        assert.deepEqual(blocks(harbor, "location"), []);
+    });
+
     it("leaves it to the agent which of several nodes get requests, and chooses among them as the stack file says", () => {
         for (const [method, expected] of [
             ["random", "random two least_conn"],
