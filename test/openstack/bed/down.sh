@@ -49,13 +49,13 @@ remove_networks() {
     done
 }
 
+# The list is read first: while it changes, a reader of it misses lines.
 unmount_volumes() {
-    local place
-    while read -r _ place _; do
-        case $place in
-        /var/lib/nova/mnt/* | /var/lib/cinder/mnt/*) umount "$place" ;;
-        esac
-    done </proc/mounts
+    local place places
+    mapfile -t places < <(awk '$2 ~ "^/var/lib/(nova|cinder)/mnt/" { print $2 }' /proc/mounts)
+    for place in "${places[@]}"; do
+        umount "$place"
+    done
 }
 
 drop_databases() {
