@@ -230,11 +230,12 @@ export function renderCompose(stack: string, plan: LoadBalancerPlan): string {
                 "--fail",
                 "--insecure",
                 "--max-time",
-                "4",
+                "10",
                 `https://127.0.0.1:${String(healthPort(plan))}/healthz`,
             ],
             interval: "3s",
-            timeout: "5s",
+            // To start a program in a container alone takes a starved machine seconds.
+            timeout: "15s",
             retries: 5,
         },
     };
@@ -255,7 +256,7 @@ export function renderCompose(stack: string, plan: LoadBalancerPlan): string {
         healthcheck: {
             test: ["CMD", "sh", `${release}/agent/balancer.sh`, "alive"],
             interval: "3s",
-            timeout: "5s",
+            timeout: "15s",
             retries: 5,
         },
     };
