@@ -11,6 +11,7 @@ import { balancerFiles } from "../../components/load-balancer";
 import { scriptText } from "../../components/machines/script-text";
 import type { LoadBalancerPlan } from "../../config/plan";
 import { standInImages } from "../../toolchain/images/build";
+import { ask } from "../support/client";
 import { docker, ensureDocker, lifeOf, removeContainersOf } from "../support/docker";
 import { FakeNode } from "../support/fake-node";
 import { freePorts } from "../support/launcher";
@@ -137,18 +138,6 @@ describe("a load balancer with several nodes", function () {
     /** Whether nginx knows how to keep idle connections on a reload. */
     const keepsConnections = () =>
         readFileSync(join(folder, "stacks", project, "current/release.conf"), "utf8").includes("keepalive_min_timeout");
-    const statusAt = (method: string, path: string): Promise<number | undefined> =>
-        new Promise((done, fail) => {
-            request(
-                { host: "127.0.0.1", port: plan.httpsPort, method, path, rejectUnauthorized: false },
-                (response) => {
-                    response.resume();
-                    done(response.statusCode);
-                },
-            )
-                .on("error", fail)
-                .end();
-        });
     const underLoad = async (action: () => Promise<void>) => {
         const load = new Load(plan.httpsPort, 8, 5);
         await action().finally(() => load.end());
@@ -295,9 +284,11 @@ describe("a load balancer with several nodes", function () {
     it("keeps its nodes when each answers 500 to what has become of an upload; CNCF Distribution does", async () => {
         const other = await release(nodes, {}, "distribution");
         assert.equal(other.code, 0, other.output);
+        const access = { name: plan.host, port: plan.httpsPort, address: "127.0.0.1", ca: certificate.cert };
         await underLoad(async () => {
             for (let count = 0; count < 20; count += 1) {
-                assert.equal(await statusAt("PUT", "/v2/app/blobs/uploads/lost?digest=sha256:0"), 500);
+                const { status } = await ask(access, "PUT", "/v2/app/blobs/uploads/lost?digest=sha256:0");
+                assert.equal(status, 500);
             }
         });
         const harbor = await release(nodes);

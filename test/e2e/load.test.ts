@@ -103,8 +103,7 @@ for (const tokens of [false, true]) {
             await server.boot();
             await load.more(10, "push");
             await load.stop();
-            // Of the eight that go on at once, some may have ended well when it was killed.
-            assert.ok(load.failures().length >= 12, load.summary());
+            assert.ok(load.failures().length >= 16, load.summary());
             assert.ok(load.acknowledged().length >= 15, load.summary());
             assert.deepEqual(await load.verify(), []);
 
