@@ -233,7 +233,8 @@ export function renderCompose(stack: string, plan: LoadBalancerPlan): string {
                 "10",
                 `https://127.0.0.1:${String(healthPort(plan))}/healthz`,
             ],
-            interval: "3s",
+            // Each starts a program in a container: more often, they alone take a small machine's processor.
+            interval: "10s",
             // To start a program in a container alone takes a starved machine seconds.
             timeout: "15s",
             retries: 5,
@@ -255,7 +256,7 @@ export function renderCompose(stack: string, plan: LoadBalancerPlan): string {
         logging,
         healthcheck: {
             test: ["CMD", "sh", `${release}/agent/balancer.sh`, "alive"],
-            interval: "3s",
+            interval: "10s",
             timeout: "15s",
             retries: 5,
         },
