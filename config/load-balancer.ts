@@ -14,12 +14,18 @@ const drainSeconds = integer(1, 900, "seconds", 60)
         "How long requests may take to end on a node that is about to be changed or taken away; what lasts longer is cut off.",
     );
 
+const probeSeconds = integer(1, 10, "seconds", 1)
+    .default(1)
+    .describe(
+        "With several nodes: how often they are looked at, and how long an answer may take before it is none (0.8 s more). More than 1 is for nodes that are far away or very slow; it takes longer then to notice that one is dead.",
+    );
+
 /** What is for topology `replicated` only. */
 const failover = {
     failoverMisses: integer(2, 60, "rounds", 3)
         .optional()
         .describe(
-            "With topology replicated: how many rounds in a row, of about a second each, the active node gives no answer before the standby takes over. Default: 3.",
+            "With topology replicated: how many looks in a row (see probeSeconds) the active node gives no answer before the standby takes over. Default: 3.",
         ),
     adminPort: integer(1, 65_534, "a TCP port", 8441)
         .optional()
@@ -55,6 +61,7 @@ const http = object(
                 "With topology shared, how it chooses a node: the less busy one of two picked at random, the least busy one of all, or always the same one for a client's address. Default: random.",
             ),
         drainSeconds,
+        probeSeconds,
         ...failover,
     },
     "{mode: http}",
@@ -62,7 +69,10 @@ const http = object(
     .refine((value) => value.httpsPort !== value.httpPort, differentPorts)
     .describe("TLS ends at the load balancer.");
 
-const stream = object({ mode: z.literal("stream"), ...ports, drainSeconds, ...failover }, "{mode: stream}")
+const stream = object(
+    { mode: z.literal("stream"), ...ports, drainSeconds, probeSeconds, ...failover },
+    "{mode: stream}",
+)
     .refine((value) => value.httpsPort !== value.httpPort, differentPorts)
     .describe(
         "TLS passes through the load balancer and ends at the node; only with topology replicated. The registry's log has the load balancer's address for that of each client.",

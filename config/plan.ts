@@ -270,6 +270,8 @@ export interface LoadBalancerPlan {
     readonly method: "random" | "least_conn" | "ip_hash";
     /** How long a node's requests may take to end before the node is stopped, in seconds. */
     readonly drainSeconds: number;
+    /** Between two looks at the nodes, in seconds. */
+    readonly probeSeconds: number;
     /** What the nodes run. */
     readonly engine: RegistryPlan["engine"];
     /** The nodes that it sends requests to, by name. */
@@ -367,6 +369,7 @@ export function makePlan(stack: string, config: StackConfig): Plan {
         hstsSeconds: loadBalancer.mode === "http" ? loadBalancer.hstsSeconds : 0,
         method: (loadBalancer.mode === "http" ? loadBalancer.method : undefined) ?? "random",
         drainSeconds: loadBalancer.drainSeconds,
+        probeSeconds: loadBalancer.probeSeconds,
         engine: registry.engine,
         nodes: nodes.map(({ name }) => name),
         ...(failover === undefined ? {} : { failover }),

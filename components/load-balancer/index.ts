@@ -39,6 +39,7 @@ function agentFiles(plan: LoadBalancerPlan, upstreams: readonly Upstream[]): Rec
     return {
         ...Object.fromEntries(programs.map((name) => [`agent/${name}`, file(name)])),
         "agent/drain-seconds": text(String(plan.drainSeconds)),
+        "agent/probe-seconds": text(String(plan.probeSeconds)),
         "agent/nodes": text(renderNodes(upstreams)),
         "agent/probes.curl": text(renderProbes(plan, upstreams)),
         "harborage-lb": { ...file("harborage-lb.sh"), mode: "0755" },

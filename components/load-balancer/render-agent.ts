@@ -25,10 +25,11 @@ const probes = {
 
 /**
  * One round of probes, as a file for curl's `--config` (curl.se/docs/manpage.html): all nodes at once, and of each what
- * it answered, as observe.awk reads it. A round ends within 2 s, so that a node that has died in any way is out after 5 s.
+ * it answered, as observe.awk reads it. With a round each second it ends within 2 s, so that a node that has died in any way
+ * is out after 5 s.
  */
 export function renderProbes(plan: LoadBalancerPlan, upstreams: readonly Upstream[]): string {
-    const { failover } = plan;
+    const { failover, probeSeconds } = plan;
     const each = upstreams.flatMap((upstream) =>
         Object.entries(probes[plan.engine]).map(([probe, path]) => ({ ...upstream, probe, path })),
     );
@@ -43,8 +44,8 @@ export function renderProbes(plan: LoadBalancerPlan, upstreams: readonly Upstrea
                 : [`connect-to = "::${hostAndPort(upstream)}"`, `cacert = "${release}/${nodesCa}"`]),
             'user-agent = "harborage-lb"',
             'noproxy = "*"',
-            "connect-timeout = 1",
-            "max-time = 1.8",
+            `connect-timeout = ${String(probeSeconds)}`,
+            `max-time = ${String(probeSeconds + 0.8)}`,
             "max-filesize = 1000000",
         ].join("\n"),
     );

@@ -165,6 +165,7 @@ describe("a load balancer with several nodes", function () {
             hstsSeconds: 0,
             method: "random",
             drainSeconds: 20,
+            probeSeconds: 1,
             engine: "harbor",
             nodes: [],
         };

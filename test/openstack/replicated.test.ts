@@ -86,8 +86,8 @@ describe("two Harbors on OpenStack, one of them active", function () {
                 trivy: { enabled: false },
                 healthMinutes: 40,
             }),
-            // A look takes an emulated guest longer than a second.
-            loadBalancer: { mode: "http", adminCidrs: ["172.24.4.1/32"], failoverMisses: 5 },
+            // To look at both takes three emulated guests longer than a second, and most of what they have.
+            loadBalancer: { mode: "http", adminCidrs: ["172.24.4.1/32"], probeSeconds: 10 },
             baseline: await baseline(),
         };
         stack.write(topology({ active: "n1" }));

@@ -400,6 +400,12 @@ describe("the agent's probes", () => {
         assert.match(probes("harbor"), /^silent\nparallel\nparallel-immediate\nparallel-max = 6\n/);
     });
 
+    it("wait for an answer about as long as it is to the next round", () => {
+        const bounds = (text: string) => text.split("\n").filter((line) => /^(?:connect-timeout|max-time)/.test(line));
+        const slow = renderProbes({ ...plan, probeSeconds: 5 }, upstreams.slice(0, 1));
+        assert.deepEqual(bounds(slow), ["connect-timeout = 5", "max-time = 5.8"]);
+    });
+
     it("are read by curl itself, which says of each what came of it", () => {
         withFolder((folder) => {
             mkdirSync(join(folder, "seen"));

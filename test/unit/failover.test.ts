@@ -402,6 +402,18 @@ describe("the agent's failover", function () {
         assert.equal(states.at(-1)?.failovers, 0);
     });
 
+    it("goes by what was seen a longer while ago where there are rounds less often", async () => {
+        const pause = 25;
+        const steps = [...armed, ...rounds(3, { seen: ["dead", "well"] })].map((step) => ({ ...step, pause }));
+        const failovers = async (each: number) => {
+            const records = steps.flatMap((step, index) => recordsOf(step, start + pause * index));
+            const states = readStates(await awk([`now ${start} T`, "misses 3", `each ${each}`, ...list, ...records]));
+            return states.at(-1)?.failovers;
+        };
+        assert.equal(await failovers(10), 1);
+        assert.equal(await failovers(1), 0);
+    });
+
     it("has to be prepared again when a node is elsewhere, and when the active is no longer one", async () => {
         const kept = [
             "state n0 10.0.0.1 443 well 1000 9 0 0 1000 well",

@@ -164,6 +164,7 @@ describe("the release of the load balancer of an active node and a standby", () 
         assert.equal(content("agent/first"), "second");
         assert.equal(content("agent/misses"), "3");
         assert.equal(content("agent/drain-seconds"), "60");
+        assert.equal(content("agent/probe-seconds"), "1");
         assert.equal(content("agent/host"), "registry.example.com");
         assert.equal(content("agent/nodes"), "node first 192.0.2.2 8080\nnode second 192.0.2.3 8080\n");
         assert.equal(content("trust/nodes.crt"), "a certificate\n");

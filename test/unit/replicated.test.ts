@@ -241,7 +241,7 @@ describe("topology replicated", () => {
         [
             "HSTS where no TLS ends",
             { ...metal, loadBalancer: { ...loadBalancer, mode: "stream", hstsSeconds: 1 } },
-            "loadBalancer.hstsSeconds: there is no such key; the keys here are: mode, httpsPort, httpPort, drainSeconds, failoverMisses, adminPort, adminCidrs",
+            "loadBalancer.hstsSeconds: there is no such key; the keys here are: mode, httpsPort, httpPort, drainSeconds, probeSeconds, failoverMisses, adminPort, adminCidrs",
         ],
         [
             "TLS at nodes that have no certificates",

@@ -46,6 +46,7 @@ describe("stack file", () => {
                 httpPort: 80,
                 hstsSeconds: 0,
                 drainSeconds: 60,
+                probeSeconds: 1,
             },
             certificate: { kind: "own-ca", validityDays: 365, renewBeforeDays: 60, caValidityDays: 3650 },
             images: {},

@@ -59,6 +59,7 @@ class Bed {
             "release/agent/switchover.sh": steps.replace(line, () => killed),
             "release/agent/nodes": ports.map((port, i) => `node n${i} 127.0.0.1 ${port}\n`).join(""),
             "release/agent/misses": "3\n",
+            "release/agent/probe-seconds": "1\n",
             "release/agent/first": "n0\n",
             "release/agent/host": HOST,
             "release/agent/api.curl": `cacert = "${this.folder}/ca.crt"\nconnect-timeout = 2\n`,

@@ -1,5 +1,5 @@
 #!/bin/sh
-# agent.sh: looks at the nodes once a second, has it decided which of them get requests, and asks nginx's container to
+# agent.sh: looks at the nodes every probe-seconds, has it decided which of them get requests, and asks nginx's container to
 # apply what is new. While it does not run, nginx goes on with what it has.
 set -eu
 
@@ -8,6 +8,7 @@ home=/balancer
 seen=/tmp/seen
 
 running=$(readlink "$release")
+probe_seconds=$(cat "$release/agent/probe-seconds")
 # Where one node is active, nothing else of Harbor is a reason to take another.
 essential=
 [ ! -f "$release/agent/failover.awk" ] || essential="core database redis registry"
@@ -24,7 +25,7 @@ follow() {
 look() {
     rm -rf "$seen"
     mkdir "$seen"
-    timeout 5 curl --disable --config "$release/agent/probes.curl" >"$seen/answers" 2>/dev/null || true
+    timeout "$((probe_seconds + 4))" curl --disable --config "$release/agent/probes.curl" >"$seen/answers" 2>/dev/null || true
     awk -v directory="$seen" -v essential="$essential" -f "$release/agent/observe.awk" "$seen/answers"
 }
 
@@ -40,8 +41,8 @@ ask() {
 }
 
 while :; do
-    sleep 1 &
-    second=$!
+    sleep "$probe_seconds" &
+    next=$!
     follow
     if look | sh "$release/agent/balancer.sh" decide; then
         # Whoever reads it finds a number at any time. In a process of its own: while this one's output is somewhere else,
@@ -51,5 +52,5 @@ while :; do
     ask
     # What takes longer than a round; a second one ends at once while one is under way.
     [ ! -f "$release/agent/switchover.sh" ] || sh "$release/agent/balancer.sh" work &
-    wait "$second" || true
+    wait "$next" || true
 done

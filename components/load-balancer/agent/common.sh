@@ -5,6 +5,7 @@
 # Both are run as RELEASE/agent/PROGRAM.
 release=$(dirname "$(dirname "$0")")
 home=${HARBORAGE_BALANCER:-/balancer}
+probe_seconds=$(cat "$release/agent/probe-seconds")
 
 fail() {
     printf 'harborage-lb: %s\n' "$*" >&2
@@ -123,9 +124,9 @@ wait_for_end() {
     done
 }
 
-# Whether the agent has ended a round in the last seconds.
+# Whether the agent has ended a round not long ago.
 decides() {
-    [ -s "$home/round" ] && [ "$(($(date +%s) - $(cat "$home/round")))" -le 15 ]
+    [ -s "$home/round" ] && [ "$(($(date +%s) - $(cat "$home/round")))" -le "$((probe_seconds * 2 + 13))" ]
 }
 
 alive() {

@@ -3,6 +3,7 @@
 #   now SECONDS TIME               since 1970, and the same for people
 #   node NAME ADDRESS PORT         the two nodes of the release
 #   misses NUMBER                  rounds in a row that a dead active may miss; one that is only sick, five times as many
+#   each SECONDS                   how often there is a round
 #   first NAME                     who is active where nothing was decided before
 #   state, active, hold, refused   what was decided before, as it was written
 #   seen NAME CLASS REASON...      one round of probes; a node that is left out was not looked at
@@ -24,8 +25,7 @@
 BEGIN {
     rounds_to_rise = 3
     most_rounds = 1000
-    # What was seen before a pause of so many seconds says nothing of now.
-    stale = 10
+    each = 1
     misses = 3
     epoch = failovers = armed = joined = 0
     words = "dead sick well"
@@ -35,6 +35,7 @@ BEGIN {
 
 $1 == "now" { now = $2; time = $3 }
 $1 == "misses" && $2 > 0 { misses = $2 + 0 }
+$1 == "each" && $2 > 0 { each = $2 + 0 }
 $1 == "first" { first = $2 }
 
 $1 == "node" && !($2 in address) {
@@ -72,7 +73,8 @@ $1 == "arm" { begin(); arm() }
 $1 == "fenced" { fenced[$2] = $3; fence_reason = rest(4) }
 $1 == "decide" { decide() }
 
-function fresh(node) { return now - looked[node] <= stale }
+# What was seen before a longer pause says nothing of now.
+function fresh(node) { return now - looked[node] <= 2 * each + 8 }
 
 function saw(node, what, text) {
     if (!fresh(node)) wells[node] = ills[node] = deads[node] = 0

@@ -36,13 +36,14 @@ decide() {
     decide_once || return 1
     to=$(sed -n 's/^fence //p' "$home/said")
     [ -n "$to" ] || return 0
-    if reason=$(patience=2 tries=1 robot "$to" true 2>&1); then answer=yes; else answer=no; fi
+    if reason=$(patience=$((probe_seconds + 1)) tries=1 robot "$to" true 2>&1); then answer=yes; else answer=no; fi
     printf 'fenced %s %s %s\n' "$to" "$answer" "$(printf '%s' "$reason" | tr '\n' ' ')" | decide_once
 }
 
 decide_once() {
     {
         echo "misses $(cat "$release/agent/misses")"
+        echo "each $probe_seconds"
         echo "first $(cat "$release/agent/first")"
         before
         [ ! -s "$home/journal" ] || awk '{ print "journal", $1, "to", $4, "at", $6 }' "$home/journal"
