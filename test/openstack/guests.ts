@@ -121,12 +121,12 @@ export class Guests {
     }
 
     /** A shell command on a VM, as root; the standard input of the shell is the command. */
-    async attempt(name: string, command: string): Promise<Ran> {
+    async attempt(name: string, command: string, seconds = 120): Promise<Ran> {
         const [first] = this.names;
         const { floating = "" } = await this.addresses(first);
         const jump = ["-o", `ProxyCommand=ssh -F ${this.config} -W %h:%p ${floating}`];
         const to = name === first ? [floating] : [...jump, (await this.addresses(name)).fixed];
-        return attempt("ssh", ["-F", this.config, ...to, "sudo", "bash", "-s"], { input: command, seconds: 120 });
+        return attempt("ssh", ["-F", this.config, ...to, "sudo", "bash", "-s"], { input: command, seconds });
     }
 
     async run(name: string, command: string): Promise<string> {

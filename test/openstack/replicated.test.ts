@@ -75,7 +75,8 @@ describe("two Harbors on OpenStack, one of them active", function () {
         pair = new Pair({
             nodes: [n1, n2],
             access,
-            lb: (words) => guests.attempt("lb", [lbProgram(theStack().name), ...words].join(" ")),
+            lb: (words) => guests.attempt("lb", [lbProgram(theStack().name), ...words].join(" "), wellSeconds),
+            requestSeconds: 300,
         });
         const least = { minimumFreeDiskGiB: 1 };
         settings = {

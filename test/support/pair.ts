@@ -37,6 +37,8 @@ export interface PairSite<Node> {
     access(): Promise<Required<Access>>;
     /** `harborage-lb` with these words, on the load balancer's machine. */
     lb(words: readonly string[]): Promise<Ran>;
+    /** How long a request may take, seconds. Default: 60, and 2 for a pull that is tried again. */
+    readonly requestSeconds?: number;
 }
 
 /** Two Harbors that replicate, behind a load balancer that knows which one is active. */
@@ -117,7 +119,7 @@ export class Pair<Node extends { readonly name: string }> {
 
     /** Through the load balancer. */
     async push(repository: string, tag: string): Promise<PushedImage> {
-        const client = new LoadClient(await this.site.access());
+        const client = new LoadClient(await this.site.access(), this.site.requestSeconds);
         const layer = { content: newContent(100_000), way: "whole" } as const;
         const { image, failure } = await client.operation("push", (session) => session.push(repository, tag, [layer]));
         client.close();
@@ -130,7 +132,7 @@ export class Pair<Node extends { readonly name: string }> {
     async firstGoodPull(image: PushedImage, limit = 60): Promise<number> {
         const access = await this.site.access();
         return until("a good pull", limit, async () => {
-            const client = new LoadClient(access, 2);
+            const client = new LoadClient(access, this.site.requestSeconds ?? 2);
             const { failure } = await client.operation("pull", (session) => session.pull(image, image.digest));
             client.close();
             if (failure === undefined) {
