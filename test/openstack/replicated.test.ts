@@ -88,7 +88,7 @@ describe("two Harbors on OpenStack, one of them active", function () {
                 healthMinutes: 40,
             }),
             // To look at both takes three emulated guests longer than a second, and most of what they have.
-            loadBalancer: { mode: "http", adminCidrs: ["172.24.4.1/32"], probeSeconds: 10 },
+            loadBalancer: { mode: "http", adminCidrs: ["172.24.4.1/32"], probeSeconds: 5 },
             baseline: await baseline(),
         };
         stack.write(topology({ active: "n1" }));
