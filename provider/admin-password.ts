@@ -56,9 +56,7 @@ async function setPassword(harbor: Harbor, wanted: string, candidates: (string |
             continue;
         }
         if (candidate !== wanted) {
-            await harbor
-                .as(USER, candidate)
-                .put(`/users/${id}/password`, { old_password: candidate, new_password: wanted });
+            await change(harbor, id, candidate, wanted);
         }
         return;
     }
@@ -66,6 +64,18 @@ async function setPassword(harbor: Harbor, wanted: string, candidates: (string |
         "Harbor's admin password was changed outside this stack: neither the wanted one nor the one before logs in. " +
             "Give the one that is valid as `initialPassword`, and this will set the wanted one",
     );
+}
+
+/** Also where the answer to it is lost: asked again, Harbor says that the old password is wrong. */
+async function change(harbor: Harbor, id: number, from: string, to: string): Promise<void> {
+    try {
+        await harbor.as(USER, from).put(`/users/${id}/password`, { old_password: from, new_password: to });
+    } catch (error) {
+        const isDone = await login(harbor, to).catch(() => undefined);
+        if (isDone === undefined) {
+            throw error;
+        }
+    }
 }
 
 /** The user's id, or undefined when the password is wrong. */
