@@ -192,6 +192,9 @@ function renderNames(upstreams: readonly Upstream[]): string {
     return `    map $upstream_addr $node_name {\n        default "";\n${names.join("")}    }\n`;
 }
 
+/** Each check starts a program in a container, which takes a starved machine seconds: more often, they alone take its processor. */
+const healthTiming = { interval: "10s", timeout: "15s", retries: 5 } as const;
+
 /** The compose file: nginx on the machine's own network, so that it sees clients' addresses and no port is proxied. */
 export function renderCompose(stack: string, plan: LoadBalancerPlan): string {
     const logging = serviceLog();
@@ -233,11 +236,7 @@ export function renderCompose(stack: string, plan: LoadBalancerPlan): string {
                 "10",
                 `https://127.0.0.1:${String(healthPort(plan))}/healthz`,
             ],
-            // Each starts a program in a container: more often, they alone take a small machine's processor.
-            interval: "10s",
-            // To start a program in a container alone takes a starved machine seconds.
-            timeout: "15s",
-            retries: 5,
+            ...healthTiming,
         },
     };
     // A container of its own, so that it can be stopped and changed while nginx goes on. It does not share nginx's
@@ -256,9 +255,7 @@ export function renderCompose(stack: string, plan: LoadBalancerPlan): string {
         logging,
         healthcheck: {
             test: ["CMD", "sh", `${release}/agent/balancer.sh`, "alive"],
-            interval: "10s",
-            timeout: "15s",
-            retries: 5,
+            ...healthTiming,
         },
     };
     return stringify({
