@@ -29,7 +29,7 @@ type Answer = z.infer<typeof answer>;
 const PATH = "/harborage/active";
 
 /** The load balancer may be reloading; and a preview should not wait for one that is not there. In milliseconds. */
-const DEADLINE = 10_000;
+const DEADLINE = 3_000;
 
 /**
  * Which of two nodes the stack file wants to be active, as against the one that the failover agent has made active. It
