@@ -1,9 +1,8 @@
 import assert from "node:assert/strict";
-import { createServer, type Server } from "node:https";
-import type { AddressInfo } from "node:net";
 import { after, afterEach, before, describe, it } from "mocha";
 import { connect, Harbor } from "../../provider/client";
 import { realHarbor } from "../support/given-harbor";
+import { startHttpsServer, type HttpsServer } from "../support/https-server";
 import { markedProcesses, newMark } from "../support/marked-processes";
 import { until } from "../support/processes";
 import { ProviderStack, type Declared } from "../support/provider-stack";
@@ -23,7 +22,7 @@ describe("provider", function () {
     const password = "Provider-Password-1";
     const wanted = "Wanted-Password-1";
     const identity = selfSigned([`DNS:${NAME}`]);
-    let server: Server;
+    let server: HttpsServer;
     let stack: ProviderStack;
     let config: Record<string, unknown>;
     const requests: string[] = [];
@@ -32,7 +31,7 @@ describe("provider", function () {
     let active: object | undefined;
 
     before(async () => {
-        server = createServer(identity, (request, response) => {
+        server = await startHttpsServer(identity, (request, response) => {
             requests.push(`${request.method ?? ""} ${request.url ?? ""}`);
             if (active !== undefined) {
                 response.end(JSON.stringify(active));
@@ -45,13 +44,15 @@ describe("provider", function () {
                 response.writeHead(400).end(JSON.stringify({ errors: [{ message: `refused: ${sent}` }] }));
             }
         });
-        await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-        const { port } = server.address() as AddressInfo;
-        config = { url: `https://${NAME}`, address: `127.0.0.1:${port}`, caCertificate: identity.cert, password };
+        config = {
+            url: `https://${NAME}`,
+            address: `127.0.0.1:${server.port}`,
+            caCertificate: identity.cert,
+            password,
+        };
         stack = await ProviderStack.make("alone");
     });
     after(() => {
-        server.closeAllConnections();
         server.close();
         stack.remove();
     });

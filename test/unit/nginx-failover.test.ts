@@ -1,8 +1,6 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, type Server } from "node:https";
-import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -13,6 +11,7 @@ import { renderCompose, renderNginx } from "../../components/load-balancer/rende
 import { renderApi, renderLogin, renderProbes } from "../../components/load-balancer/render-agent";
 import { makePlan, type LoadBalancerPlan } from "../../config/plan";
 import { parseStackFile } from "../../config/stack-file";
+import { startHttpsServer, type HttpsServer } from "../support/https-server";
 import { selfSigned } from "../support/self-signed";
 import { assertReadable, hasNginx } from "./support/nginx";
 import { blocks, parseNginx, values, type Directive } from "./support/nginx-conf";
@@ -196,14 +195,13 @@ describe("the release of the load balancer of an active node and a standby", () 
 });
 
 describe("the agent's calls of nodes that have certificates", () => {
-    const started = async (name: string): Promise<{ server: Server; cert: string; port: number }> => {
-        const { key, cert } = selfSigned([`DNS:${name}`]);
-        const server = createServer({ key, cert }, (request, response) => {
+    const started = async (name: string): Promise<HttpsServer & { readonly cert: string }> => {
+        const identity = selfSigned([`DNS:${name}`]);
+        const server = await startHttpsServer(identity, (request, response) => {
             response.writeHead(request.url === "/v2/" ? 401 : 200, { "content-type": "application/json" });
             response.end(JSON.stringify({ host: request.headers.host, login: request.headers.authorization }));
         });
-        await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-        return { server, cert, port: (server.address() as AddressInfo).port };
+        return { ...server, cert: identity.cert };
     };
     const curl = promisify(execFile);
 
@@ -245,8 +243,8 @@ describe("the agent's calls of nodes that have certificates", () => {
             assert.equal(host, "registry.example.com:8443");
             assert.equal(Buffer.from(login.replace("Basic ", ""), "base64").toString(), 'admin:a"b\\c $d:e');
         } finally {
-            good.server.close();
-            other.server.close();
+            good.close();
+            other.close();
             rmSync(folder, { recursive: true });
         }
     });

@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
-import { createServer, type Server } from "node:https";
-import type { AddressInfo } from "node:net";
 import { after, before, describe, it } from "mocha";
 import { activeNode } from "../../provider/active-node";
 import { connect, Harbor } from "../../provider/client";
 import type { Values } from "../../provider/values";
+import { startHttpsServer, type HttpsServer } from "../support/https-server";
 import { selfSigned } from "../support/self-signed";
 
 const NAME = "registry.provider.test";
@@ -31,23 +30,17 @@ const question = [
 describe("provider active node", function () {
     this.timeout(20_000);
     const identity = selfSigned([`DNS:${NAME}`]);
-    let server: Server;
-    let port: number;
+    let server: HttpsServer;
     let answer: { readonly status: number; readonly body: string };
     const requests: { readonly path: string; readonly authorization: string | undefined }[] = [];
 
     before(async () => {
-        server = createServer(identity, ({ url = "", headers }, response) => {
+        server = await startHttpsServer(identity, ({ url = "", headers }, response) => {
             requests.push({ path: url, authorization: headers.authorization });
             response.writeHead(answer.status).end(answer.body);
         });
-        await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-        ({ port } = server.address() as AddressInfo);
     });
-    after(() => {
-        server.closeAllConnections();
-        server.close();
-    });
+    after(() => server.close());
 
     /** With the load balancer that answers so; undefined for one that does not. */
     function balancer(given: Values | number | undefined): Harbor {
@@ -57,7 +50,7 @@ describe("provider active node", function () {
                 : { status: 200, body: JSON.stringify(given ?? {}) };
         const connection = {
             url: `https://${NAME}`,
-            address: `127.0.0.1:${String(given === undefined ? 1 : port)}`,
+            address: `127.0.0.1:${String(given === undefined ? 1 : server.port)}`,
             caCertificate: identity.cert,
             username: "admin",
             password: "Secret12345",

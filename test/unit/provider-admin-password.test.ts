@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
-import { createServer, type Server } from "node:https";
-import type { AddressInfo } from "node:net";
 import { json } from "node:stream/consumers";
 import { after, before, describe, it } from "mocha";
 import { adminPassword } from "../../provider/admin-password";
 import { connect, Harbor } from "../../provider/client";
+import { startHttpsServer, type HttpsServer } from "../support/https-server";
 import { selfSigned } from "../support/self-signed";
 
 const NAME = "registry.provider.test";
@@ -13,13 +12,13 @@ const [OLD, NEW] = ["Old-Password-1", "New-Password-1"] as const;
 describe("provider admin password", function () {
     this.timeout(30_000);
     const identity = selfSigned([`DNS:${NAME}`]);
-    let server: Server;
+    let server: HttpsServer;
     let password: string;
     /** Whether what is between has had enough before Harbor answers, and whether Harbor goes on all the same. */
     let impatient: { readonly goesOn: boolean } | undefined;
 
     before(async () => {
-        server = createServer(identity, (request, response) => {
+        server = await startHttpsServer(identity, (request, response) => {
             const given = `Basic ${Buffer.from(`admin:${password}`).toString("base64")}`;
             if (request.headers.authorization !== given) {
                 response.writeHead(401).end();
@@ -37,20 +36,15 @@ describe("provider admin password", function () {
                 response.writeHead(impatient === undefined ? 200 : 504).end();
             });
         });
-        await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     });
-    after(() => {
-        server.closeAllConnections();
-        server.close();
-    });
+    after(() => server.close());
 
     const create = (how?: { readonly goesOn: boolean }) => {
         password = OLD;
         impatient = how;
-        const { port } = server.address() as AddressInfo;
         const connection = {
             url: `https://${NAME}`,
-            address: `127.0.0.1:${String(port)}`,
+            address: `127.0.0.1:${String(server.port)}`,
             caCertificate: identity.cert,
             username: "admin",
             password: NEW,

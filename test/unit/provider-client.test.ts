@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { createServer, type Server } from "node:https";
-import type { AddressInfo } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { after, afterEach, before, describe, it } from "mocha";
 import { connect, Harbor, HarborError, pauseBefore, type Connection } from "../../provider/client";
+import { startHttpsServer, type HttpsServer } from "../support/https-server";
+import { freePorts } from "../support/launcher";
 import { selfSigned } from "../support/self-signed";
 
 const NAME = "registry.provider.test";
@@ -13,25 +13,19 @@ describe("provider client", function () {
     this.timeout(20_000);
     let identity: ReturnType<typeof selfSigned>;
     let stranger: ReturnType<typeof selfSigned>;
-    let server: Server;
-    let port: number;
+    let server: HttpsServer;
     let answer: (request: IncomingMessage, response: ServerResponse) => void;
     const requests: IncomingMessage[] = [];
 
     before(async () => {
         identity = selfSigned([`DNS:${NAME}`, "IP:192.0.2.7"]);
         stranger = selfSigned([`DNS:${NAME}`]);
-        server = createServer(identity, (request, response) => {
+        server = await startHttpsServer(identity, (request, response) => {
             requests.push(request);
             answer(request, response);
         });
-        await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-        ({ port } = server.address() as AddressInfo);
     });
-    after(() => {
-        server.closeAllConnections();
-        server.close();
-    });
+    after(() => server.close());
     afterEach(() => requests.splice(0));
 
     function harbor(
@@ -41,7 +35,7 @@ describe("provider client", function () {
     ): Harbor {
         const connection = {
             url: `https://${NAME}`,
-            address: `127.0.0.1:${port}`,
+            address: `127.0.0.1:${server.port}`,
             caCertificate: identity.cert,
             username: "admin",
             password: "Secret12345",
@@ -134,7 +128,7 @@ describe("provider client", function () {
         answers({ status: 200 });
         await harbor({ url: `https://${NAME}:1` }).get("/health");
         assert.equal(requests[0]?.headers.host, `${NAME}:1`);
-        await harbor({ url: `https://${NAME}:${port}`, address: "127.0.0.1" }).get("/health");
+        await harbor({ url: `https://${NAME}:${server.port}`, address: "127.0.0.1" }).get("/health");
         assert.equal(requests.length, 2);
     });
 
@@ -171,17 +165,15 @@ describe("provider client", function () {
 
     it("waits for a server that is not there yet, also with a POST", async () => {
         answers({ status: 201, headers: { location: "/x/7" } });
-        const late = createServer(identity, (_, response) => response.writeHead(201, { location: "/x/7" }).end());
-        const free = await new Promise<number>((resolve) => {
-            const probe = createServer().listen(0, "127.0.0.1", () => {
-                const { port: chosen } = probe.address() as AddressInfo;
-                probe.close(() => resolve(chosen));
-            });
-        });
+        const [free = 0] = await freePorts(1);
         const posted = harbor({ address: `127.0.0.1:${free}` }).post("/projects", {});
-        setTimeout(() => late.listen(free, "127.0.0.1"), 300);
+        await sleep(300);
+        const late = await startHttpsServer(
+            identity,
+            (_, response) => response.writeHead(201, { location: "/x/7" }).end(),
+            free,
+        );
         assert.equal((await posted).id, 7);
-        late.closeAllConnections();
         late.close();
     });
 
