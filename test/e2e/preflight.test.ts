@@ -62,7 +62,8 @@ describe("preflight for Harbor", function () {
         volumes: await machine.docker("volume", "ls", "--quiet"),
         folder: existsSync(theStack().machineDirectory) ? readdirSync(theStack().machineDirectory) : "none",
         docker: await machine.script(
-            "find /etc/docker /usr/local/lib/docker -printf '%p %m %s %T@\\n' 2>/dev/null | sort",
+            // Not every machine has them.
+            "for folder in /etc/docker /usr/local/lib/docker; do [[ ! -e $folder ]] || find $folder -printf '%p %m %s %T@\\n' | sort; done",
         ),
     });
     /** Runs a program on one CPU, with 2 GiB of memory and a disk of 10 GiB. */
