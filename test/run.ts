@@ -102,7 +102,7 @@ function testFiles(kind: Kind): string[] {
 
 /** Whether tests have machines to themselves: they can run beside those that share this one's Docker. */
 function hasOwnMachines(file: string, kind: Kind): boolean {
-    return kind === "e2e" && readFileSync(file, "utf8").includes('from "../support/ssh-machine"');
+    return kind === "e2e" && /from "\.\.\/support\/(?:ssh-)?machine"/.test(readFileSync(file, "utf8"));
 }
 
 /**

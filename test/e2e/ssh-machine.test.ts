@@ -45,7 +45,8 @@ async function traces(pid: number, folder: string, address: string): Promise<str
 }
 
 describe("test machines that are reached by SSH", function () {
-    this.timeout("1m");
+    // Longer than what a machine waits for, which says what it was.
+    this.timeout("5m");
 
     const key = newSshKey();
     let folder: string;

@@ -25,6 +25,8 @@ interface Round {
      * script that is at work then and that no state knows of.
      */
     readonly moment: number | "claimed";
+    /** Not before the state knows of something on the machine, however slow this one is. Default: false. */
+    readonly known?: true;
 }
 
 /** One stack that is killed again and again, while others are. */
@@ -59,7 +61,7 @@ class Killed {
      *
      * @returns whether it was killed; a machine that has less to do than before may have been quicker, which is noted
      */
-    async kill({ victim, moment }: Round): Promise<boolean> {
+    async kill({ victim, moment, known }: Round): Promise<boolean> {
         const up = this.stack.start("up", ["--skip-preview"]);
         const { pid } = await this.started(up);
         const start = performance.now();
@@ -69,6 +71,9 @@ class Killed {
             await until("the machine's folder is claimed", 60, () => existsSync(mark));
         } else {
             await sleep(moment * this.seconds * 1000);
+        }
+        if (known) {
+            await until("something is in the state", 60, () => machineResources(this.stack).length > 0);
         }
         kill(victim === "pulumi" ? pid : -up.pid);
         kill(pid);
@@ -156,7 +161,7 @@ describe("an up that is killed", function () {
     const updateRounds = rounds(6, random);
     const firstRounds = rounds(3, random);
     const lastRounds: Round[] = [
-        { victim: "group", moment: 0.5 + random() * 0.4 },
+        { victim: "group", moment: 0.5 + random() * 0.4, known: true },
         { victim: "pulumi", moment: "claimed" },
     ];
     const stacks: Killed[] = [];
