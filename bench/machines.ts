@@ -5,7 +5,8 @@ import { closedSite } from "../test/support/closed-site";
 import { baseline, existing } from "../test/support/existing";
 import { TestStack } from "../test/support/launcher";
 import { attempt, until } from "../test/support/processes";
-import { newSshKey, SshMachine } from "../test/support/ssh-machine";
+import { newSshKey } from "../test/support/ssh-key";
+import { SshMachine } from "../test/support/ssh-machine";
 
 /** Eight machines may take so many times as long as one: the program must add no step that they wait for in turn. */
 const TARGET_RATIO = 1.3;

@@ -5,7 +5,8 @@ import { baseline, existing, filesOf } from "../support/existing";
 import { sha256 } from "../support/image";
 import { TestStack, type Settings, type UpResult } from "../support/launcher";
 import { attempt } from "../support/processes";
-import { newSshKey, SshMachine } from "../support/ssh-machine";
+import { newSshKey } from "../support/ssh-key";
+import { SshMachine } from "../support/ssh-machine";
 
 const zeros = "0".repeat(64);
 const none = `harborage-test/none:1@sha256:${zeros}`;

@@ -8,7 +8,8 @@ import { accessTo, baseline, clientOf, existing, nothing, remains } from "../sup
 import { makeImage, sha256, type Image } from "../support/image";
 import { TestStack, type Settings } from "../support/launcher";
 import { attempt, until } from "../support/processes";
-import { newSshKey, SshMachine } from "../support/ssh-machine";
+import { newSshKey } from "../support/ssh-key";
+import { SshMachine } from "../support/ssh-machine";
 import { machineRoot } from "../support/ssh-machine/root";
 
 const directory = "/var/lib/harborage";

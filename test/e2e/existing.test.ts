@@ -10,7 +10,8 @@ import { makeImage, type Image } from "../support/image";
 import { TestStack, type Settings, type UpResult } from "../support/launcher";
 import { attempt, until } from "../support/processes";
 import { ProcessWatch, SecretSearch } from "../support/secret-search";
-import { newSshKey, SshMachine, type SshKey } from "../support/ssh-machine";
+import { newSshKey, type SshKey } from "../support/ssh-key";
+import { SshMachine } from "../support/ssh-machine";
 import { stateFolder } from "../support/state";
 
 const mebibyte = 1024 * 1024;

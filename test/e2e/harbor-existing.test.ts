@@ -19,7 +19,8 @@ import {
 import { makeImage, type Image } from "../support/image";
 import { TestStack, type Settings } from "../support/launcher";
 import { attempt, until } from "../support/processes";
-import { newSshKey, SshMachine } from "../support/ssh-machine";
+import { newSshKey } from "../support/ssh-key";
+import { SshMachine } from "../support/ssh-machine";
 import { addHost } from "../support/system";
 
 const directory = "/var/lib/harborage";

@@ -6,7 +6,8 @@ import { after, before, describe, it } from "mocha";
 import { processIds } from "../support/marked-processes";
 import { attempt, run, start, until } from "../support/processes";
 import { ssh } from "../support/ssh-client";
-import { newSshKey, SshMachine } from "../support/ssh-machine";
+import { newSshKey } from "../support/ssh-key";
+import { SshMachine } from "../support/ssh-machine";
 import { machineRoot } from "../support/ssh-machine/root";
 
 const readSetting = (name: string) =>

@@ -5,7 +5,7 @@ import { composeTool } from "../../toolchain/compose-plugin";
 import { sha256 } from "../support/image";
 import type { Settings, TestStack } from "../support/launcher";
 import { attempt, run, type Ran } from "../support/processes";
-import type { SshKey } from "../support/ssh-machine";
+import type { SshKey } from "../support/ssh-key";
 
 /** Where the test bed keeps its credentials and the files that guests fetch. */
 const bed = process.env["LAB"] ?? "/var/lib/openstack-lab";

@@ -8,7 +8,7 @@ import { TestStack, type Settings } from "../support/launcher";
 import type { PushedImage } from "../support/load";
 import { lbProgram, Pair } from "../support/pair";
 import { until } from "../support/processes";
-import { newSshKey } from "../support/ssh-machine";
+import { newSshKey } from "../support/ssh-key";
 import { addHost } from "../support/system";
 import { baseline, bringUp, credentials, endStack, enterCloud, Guests, openstack, upSeconds } from "./guests";
 

@@ -8,7 +8,7 @@ import { makeImage, type Image } from "../support/image";
 import { TestStack, type Change, type Settings } from "../support/launcher";
 import { attempt, until } from "../support/processes";
 import { SecretSearch } from "../support/secret-search";
-import { newSshKey } from "../support/ssh-machine";
+import { newSshKey } from "../support/ssh-key";
 import { stateFile } from "../support/state";
 import { baseline, bringUp, credentials, endStack, enterCloud, Guests, openstack, upSeconds } from "./guests";
 

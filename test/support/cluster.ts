@@ -7,7 +7,8 @@ import { TestStack, type Settings } from "./launcher";
 import { attempt } from "./processes";
 import { S3Server } from "./s3-server";
 import { BalancerWatch } from "./balancer-watch";
-import { newSshKey, SshMachine } from "./ssh-machine";
+import { newSshKey } from "./ssh-key";
+import { SshMachine } from "./ssh-machine";
 
 export interface ClusterOptions {
     /** For the stack's name, see {@link TestStack.make}. */

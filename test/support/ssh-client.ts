@@ -1,5 +1,6 @@
 import { Client, type ConnectConfig } from "ssh2";
-import type { SshKey, SshMachine } from "./ssh-machine";
+import type { SshKey } from "./ssh-key";
+import type { SshMachine } from "./ssh-machine";
 
 export interface SshRan {
     readonly code: number;

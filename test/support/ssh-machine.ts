@@ -11,10 +11,10 @@ import {
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
-import { utils } from "ssh2";
 import { isAlive } from "../../toolchain/cache";
 import { findRelease } from "../../toolchain/images/root-fs";
 import { attempt, run, start, until, type Running } from "./processes";
+import { newSshKey, type SshKey } from "./ssh-key";
 import { PackageProxy } from "./ssh-machine/package-proxy";
 import { machineRoot } from "./ssh-machine/root";
 import { DIES_WITH_PARENT, Switch } from "./ssh-machine/switch";
@@ -24,18 +24,6 @@ const bootScript = join(__dirname, "ssh-machine/boot.sh");
 
 /** Capabilities, for setpriv, that would reach out of a machine: clock and modules are the kernel's. */
 const FORBIDDEN = "-sys_time,-sys_module";
-
-/** A pair of SSH keys (Ed25519). */
-export interface SshKey {
-    /** PEM, as `ssh -i` and stack files take it. */
-    readonly private: string;
-    /** As in authorized_keys: `ssh-ed25519 AAAA…`. */
-    readonly public: string;
-}
-
-export function newSshKey(): SshKey {
-    return utils.generateKeyPairSync("ed25519");
-}
 
 export interface SshMachineOptions {
     /** Who may log in, as in authorized_keys: as `root`, `ops` (sudo without a password) and `nosudo`. */

@@ -1,7 +1,6 @@
 import { strict as assert } from "node:assert";
 import { generateKeyPairSync } from "node:crypto";
 import { describe, it } from "mocha";
-import { utils } from "ssh2";
 import { exitFailure } from "../../toolchain/plugins/command/ssh/exit-failure";
 import { parseHostKey } from "../../toolchain/plugins/command/ssh/host-key";
 import { parsePrivateKey } from "../../toolchain/plugins/command/ssh/private-key";
@@ -9,6 +8,7 @@ import { address } from "../../toolchain/plugins/command/ssh/tcp";
 import { assetOf, completeAsset } from "../../toolchain/plugins/lib/assets";
 import { objectDifferences } from "../../toolchain/plugins/lib/object-diff";
 import { isUnknown, secret, unknownSecret, type Value } from "../../toolchain/plugins/lib/values";
+import { newSshKey } from "../support/ssh-key";
 
 const ED25519 = "AAAAC3NzaC1lZDI1NTE5AAAAILx3eCsJzIcNNnw/mWNY0AmyR4WVzoUCvVxY/rFfVDLL";
 
@@ -58,7 +58,7 @@ describe("plugins: private keys", () => {
     });
 
     it("are no public keys, and of known kinds", () => {
-        const { public: publicKey } = utils.generateKeyPairSync("ed25519");
+        const { public: publicKey } = newSshKey();
         assert.throws(() => parsePrivateKey(publicKey, undefined), { message: "ssh: no key found" });
         const { privateKey } = generateKeyPairSync("x25519");
         const pem = privateKey.export({ type: "pkcs8", format: "pem" }).toString();

@@ -7,15 +7,16 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, it } from "mocha";
 import type { Connection } from "../../components/machines/machine";
 import { reach } from "../../components/machines/reach";
+import { newSshKey } from "../support/ssh-key";
 import { withFolderAsync } from "./support/machine";
-import { newKey, startSshServer, type SshServer, type SshServerArgs } from "./support/ssh-server";
+import { startSshServer, type SshServer, type SshServerArgs } from "./support/ssh-server";
 
 const machine = "harborage:machines.node";
 const paths = { machine, proxy: `${machine}.bastion` };
-const hostKey = newKey();
-const otherHostKey = newKey();
-const user = newKey();
-const otherUser = newKey();
+const hostKey = newSshKey();
+const otherHostKey = newSshKey();
+const user = newSshKey();
+const otherUser = newSshKey();
 
 /** For what is answered at once, also on a busy machine. */
 const enough = { seconds: 20, isNew: false };
@@ -127,7 +128,7 @@ describe("reaching a machine by SSH", () => {
         });
 
         it("of another type, says which one to name", async () => {
-            const server = await start({ hostKey: newKey("ecdsa") });
+            const server = await start({ hostKey: newSshKey("ecdsa") });
             assert.match(
                 await refusal(to(server.port)),
                 /has no host key of the type that is expected; put one that it has into harborage:machines\.node\.hostKey \(ssh-keyscan shows them\)$/,
@@ -135,7 +136,7 @@ describe("reaching a machine by SSH", () => {
         });
 
         it("of any kind is fine where the stack file says so", async () => {
-            const server = await start({ hostKey: newKey("ecdsa") });
+            const server = await start({ hostKey: newSshKey("ecdsa") });
             await reach(paths, { host: "127.0.0.1", port: server.port, privateKey: user.private }, enough);
         });
 
@@ -262,7 +263,7 @@ describe("reaching a machine by SSH", () => {
     });
 
     describe("through a bastion", () => {
-        const jump = newKey();
+        const jump = newSshKey();
 
         async function through(bastionKey = otherHostKey.public) {
             const bastion = await start({ hostKey: otherHostKey, user: jump });
@@ -280,7 +281,7 @@ describe("reaching a machine by SSH", () => {
 
         it("does not go through one with another host key", async () => {
             const server = await start();
-            const { bastion, connection } = await through(newKey().public);
+            const { bastion, connection } = await through(newSshKey().public);
             assert.match(
                 await refusal(connection(server.port)),
                 /^harborage:machines\.node\.bastion: .* answers with another host key .* put its new key into harborage:machines\.node\.bastion\.hostKey$/,
@@ -289,7 +290,7 @@ describe("reaching a machine by SSH", () => {
         });
 
         it("tells a machine with another host key from its bastion", async () => {
-            const server = await start({ hostKey: newKey() });
+            const server = await start({ hostKey: newSshKey() });
             const { connection } = await through();
             assert.match(
                 await refusal(connection(server.port)),

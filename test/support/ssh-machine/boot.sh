@@ -139,7 +139,10 @@ run_machine() {
     ip address add "$address" dev eth0
     ip link set eth0 up
     mkdir /run/sshd
-    env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin /usr/sbin/sshd -E /var/log/sshd.log
+    env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin /usr/sbin/sshd -E /var/log/sshd.log || {
+        cat /var/log/sshd.log
+        exit 1
+    }
     # Written when it listens.
     until [[ -e /run/sshd.pid ]]; do sleep 0.02; done
     echo booted

@@ -1,18 +1,8 @@
 import { connect, type AddressInfo } from "node:net";
 import ssh2, { type Connection as Client, type ServerChannel } from "ssh2";
+import type { SshKey } from "../../support/ssh-key";
 
 const { Server, utils } = ssh2;
-
-export interface SshKey {
-    readonly private: string;
-    /** As OpenSSH writes it. */
-    readonly public: string;
-}
-
-export function newKey(type: "ed25519" | "ecdsa" = "ed25519"): SshKey {
-    const key = type === "ed25519" ? utils.generateKeyPairSync(type) : utils.generateKeyPairSync(type, { bits: 256 });
-    return { private: key.private, public: key.public };
-}
 
 export interface SshServerArgs {
     readonly hostKey: SshKey;
