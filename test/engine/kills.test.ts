@@ -13,7 +13,7 @@ import { locksFolder, machineResources, pendingOperations, registryStatus, state
 const seed = Number(process.env["HARBORAGE_TEST_SEED"] ?? Date.now() % 100_000);
 
 /** How long what a killed run has started may take to notice, in seconds. */
-const GRACE = 15;
+const GRACE = 60;
 
 /** What is killed: Pulumi's process alone, or the launcher's process group with everything in it. */
 type Victim = "pulumi" | "group";
