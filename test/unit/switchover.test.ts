@@ -166,7 +166,7 @@ const toRight = [
 const toLeft = toRight.toReversed();
 
 describe("the switchover of two Harbors", function () {
-    this.timeout("2m");
+    this.timeout("4m");
     const identity = { cert: "", key: "" };
     /** They wait most of their time, so they do it together. */
     const beds: Bed[] = [];
@@ -318,7 +318,7 @@ describe("the switchover of two Harbors", function () {
             assert.equal(n1.tags.get("library/app:latest"), "sha256:new");
             // Somebody enables it all the same.
             n1.robot.disable = false;
-            await test.until("it is fenced again", 25, () => n1.robot.disable === true);
+            await test.until("it is fenced again", 60, () => n1.robot.disable === true);
             test.see("well", "dead");
             await test.until("the refusal", 15, () => test.file("log").includes('"refused":"unarmed"'));
             test.see("well", "well");
@@ -375,16 +375,19 @@ describe("the switchover of two Harbors", function () {
     scenario("measures how old the oldest push is that the other node does not have", async (test) => {
         const { n0 } = test;
         await test.succeeds("activate", "n0");
+        const pushed = Date.now() - 1000;
         n0.executions.push({
             id: 99,
             policy_id: n0.policy("push").id,
             status: "Failed",
-            start_time: new Date(Date.now() - 1000).toISOString(),
+            start_time: new Date(pushed).toISOString(),
         });
         const lag = (): number => Number(/lag_seconds (\d+)/.exec(test.file("balancer/metrics.prom"))?.[1] ?? -1);
-        await test.until("a lag", 25, () => lag() > 0);
-        assert.ok(lag() < 30);
+        // It is measured each 15 s, and again after as long where a call took too long on a busy machine.
+        await test.until("a lag", 60, () => lag() > 0);
+        // Both are whole seconds.
+        assert.ok(lag() <= (Date.now() - pushed) / 1000 + 1);
         n0.replicate(n0.policy("full"));
-        await test.until("no lag", 25, () => lag() === 0);
+        await test.until("no lag", 60, () => lag() === 0);
     });
 });
