@@ -5,16 +5,9 @@ import { existsSync, readFileSync } from "node:fs";
 import { connect, createServer, type Server } from "node:net";
 import { after, afterEach, before, beforeEach, describe, it } from "mocha";
 import { secret, textOf, UNKNOWN, type Values } from "../../toolchain/plugins/lib/values";
+import { newSshKey, type SshKey } from "../support/ssh-key";
 import { eventually, officialPlugin, PluginProcess } from "./plugins-harness";
-import {
-    freePort,
-    generateKey,
-    PasswordServer,
-    Sshd,
-    startSilentPort,
-    type KeyPair,
-    type Method,
-} from "./plugins-sshd";
+import { freePort, PasswordServer, Sshd, startSilentPort, type Method } from "./plugins-sshd";
 
 const TYPE = "command:remote:Command";
 const DEFAULTS = { user: "root", port: 22, dialErrorLimit: 10, perDialTimeout: 15 };
@@ -330,7 +323,7 @@ describe("plugin command: remote.Command", function () {
                 const connection = {
                     port: strict.port,
                     hostKey: strict.hostKey,
-                    privateKey: strict.userKey.privateKey,
+                    privateKey: strict.userKey.private,
                 };
                 assert.equal((await update({ update: show }, connection))["stdout"], ", ");
             } finally {
@@ -399,9 +392,9 @@ describe("plugin command: remote.Command", function () {
 
     describe("connection", () => {
         const UNABLE = "ssh: handshake failed: ssh: unable to authenticate, attempted methods";
-        let stranger: KeyPair;
+        let stranger: SshKey;
         before(() => {
-            stranger = generateKey(sshd.directory, "stranger");
+            stranger = newSshKey();
         });
         const fails = (connection: Values, message: string): Promise<void> =>
             assert.rejects(create({ create: "true" }, connection), { message });
@@ -420,15 +413,14 @@ describe("plugin command: remote.Command", function () {
 
         it("refuses a server with another key", async () => {
             await fails(
-                { hostKey: stranger.publicKey },
+                { hostKey: stranger.public },
                 "after 0 failed attempts: ssh: handshake failed: ssh: host key mismatch",
             );
         });
 
         it("refuses a server that has no key of the type of the host key", async () => {
-            const { publicKey } = generateKey(sshd.directory, "ecdsa-host", "ecdsa");
             await fails(
-                { hostKey: publicKey },
+                { hostKey: newSshKey("ecdsa").public },
                 "after 0 failed attempts: ssh: handshake failed: ssh: no common algorithm for host key; " +
                     "we offered: [ecdsa-sha2-nistp256], peer offered: [ssh-ed25519]",
             );
@@ -462,7 +454,7 @@ describe("plugin command: remote.Command", function () {
             ["ecdsa in PKCS#8", "ecdsa", ["-m", "PKCS8"]],
         ] as const) {
             it(`logs in with a private key: ${what}`, async () => {
-                const { privateKey } = sshd.addKey(`key ${what.replace("/", "")}`, type, ...options);
+                const { private: privateKey } = sshd.addKey(type, ...options);
                 assert.equal(await output({ create: "echo in" }, { privateKey }), "in");
             });
         }
@@ -475,7 +467,7 @@ describe("plugin command: remote.Command", function () {
         });
 
         it("logs in with a private key that has a passphrase, for which it must be given", async () => {
-            const { privateKey } = sshd.addKey("locked", "ed25519", "-N", "open sesame");
+            const { private: privateKey } = sshd.addKey("ed25519", "-N", "open sesame");
             const opened = { privateKey, privateKeyPassword: "open sesame" };
             assert.equal(await output({ create: "echo in" }, opened), "in");
             await fails({ privateKey }, "ssh: this private key is passphrase protected");
@@ -488,7 +480,7 @@ describe("plugin command: remote.Command", function () {
 
         it("fails with a key that the server does not know, after as many attempts as with any failure", async () => {
             await fails(
-                { privateKey: stranger.privateKey, dialErrorLimit: 2 },
+                { privateKey: stranger.private, dialErrorLimit: 2 },
                 `after 2 failed attempts: ${UNABLE} [none publickey], no supported methods remain`,
             );
             assert.deepEqual(messages(), ["Dial 1/2 failed: retrying", "Dial 2/2 failed: retrying"]);
@@ -562,7 +554,7 @@ describe("plugin command: remote.Command", function () {
 
             it("does not ask it when a private key is given, also when that fails", async () => {
                 await fails(
-                    { agentSocketPath, privateKey: stranger.privateKey },
+                    { agentSocketPath, privateKey: stranger.private },
                     `after 0 failed attempts: ${UNABLE} [none publickey], no supported methods remain`,
                 );
             });
@@ -583,7 +575,7 @@ describe("plugin command: remote.Command", function () {
             after(() => server.close());
             const login = (password: string, method: Method): Promise<string> => {
                 server.method = method;
-                const connection = { port: server.port, password, privateKey: stranger.privateKey };
+                const connection = { port: server.port, password, privateKey: stranger.private };
                 return output({ create: "a command" }, connection);
             };
 
@@ -622,14 +614,14 @@ describe("plugin command: remote.Command", function () {
                     `proxy: after 0 failed attempts: ${mismatch}`,
                 );
                 await fails(
-                    { proxy: proxy.connection({ privateKey: stranger.privateKey }) },
+                    { proxy: proxy.connection({ privateKey: stranger.private }) },
                     `proxy: after 0 failed attempts: ${UNABLE} [none publickey], no supported methods remain`,
                 );
             });
 
             it("hides why the login behind it failed once it has tried again", async () => {
                 await fails(
-                    { privateKey: stranger.privateKey, dialErrorLimit: 1, proxy: proxy.connection() },
+                    { privateKey: stranger.private, dialErrorLimit: 1, proxy: proxy.connection() },
                     "proxy: after 1 failed attempts: ssh: handshake failed: EOF",
                 );
             });

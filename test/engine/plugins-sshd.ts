@@ -1,4 +1,4 @@
-import { execFileSync, spawn, type ChildProcess } from "node:child_process";
+import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { appendFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { connect, createServer, type AddressInfo } from "node:net";
@@ -7,14 +7,7 @@ import path from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Server, type AuthContext } from "ssh2";
 import type { Values } from "../../toolchain/plugins/lib/values";
-
-export type KeyType = "ed25519" | "ecdsa" | "rsa";
-
-export interface KeyPair {
-    readonly privateKey: string;
-    /** One line, as in authorized_keys. */
-    readonly publicKey: string;
-}
+import { newSshKey, type SshKey, type SshKeyType } from "../support/ssh-key";
 
 /** A free port of 127.0.0.1, where nothing listens. */
 export async function freePort(): Promise<number> {
@@ -56,16 +49,18 @@ export class Sshd {
         /** Of the server. */
         readonly hostKey: string,
         /** With which this process's user may log in. */
-        readonly userKey: KeyPair,
+        readonly userKey: SshKey,
         private readonly process: ChildProcess,
     ) {}
 
     /** @param lines of its configuration, added or in place of the ones with the same keyword. */
-    static async start(lines: readonly string[] = [], hostKeyType: KeyType = "ed25519"): Promise<Sshd> {
+    static async start(lines: readonly string[] = [], hostKeyType: SshKeyType = "ed25519"): Promise<Sshd> {
         const directory = mkdtempSync(path.join(tmpdir(), "sshd-"));
-        const hostKey = generateKey(directory, "host", hostKeyType);
-        const userKey = generateKey(directory, "user");
-        writeFileSync(path.join(directory, "authorized_keys"), `${userKey.publicKey}\n`);
+        const hostKey = newSshKey(hostKeyType);
+        const userKey = newSshKey();
+        writeFileSync(path.join(directory, "host"), hostKey.private, { mode: 0o600 });
+        writeFileSync(path.join(directory, "user"), userKey.private, { mode: 0o600 });
+        writeFileSync(path.join(directory, "authorized_keys"), `${userKey.public}\n`);
         const port = await freePort();
         const config = path.join(directory, "sshd_config");
         const settings = [
@@ -92,7 +87,7 @@ export class Sshd {
         const server = spawn("/usr/sbin/sshd", ["-D", "-e", "-f", config], { stdio: ["ignore", "ignore", "pipe"] });
         let log = "";
         server.stderr.setEncoding("utf8").on("data", (text: string) => (log += text));
-        const sshd = new Sshd(directory, port, hostKey.publicKey, userKey, server);
+        const sshd = new Sshd(directory, port, hostKey.public, userKey, server);
         for (let waited = 0; !(await answers(port)); waited += 50) {
             if (server.exitCode !== null || waited > 10_000) {
                 await sshd.stop();
@@ -109,7 +104,7 @@ export class Sshd {
             host: "127.0.0.1",
             port: this.port,
             user: userInfo().username,
-            privateKey: this.userKey.privateKey,
+            privateKey: this.userKey.private,
             hostKey: this.hostKey,
             dialErrorLimit: 0,
             perDialTimeout: 15,
@@ -122,10 +117,10 @@ export class Sshd {
     }
 
     /** A key of the user that is authorized as well. */
-    addKey(name: string, type: KeyType, ...options: readonly string[]): KeyPair {
-        const pair = generateKey(this.directory, name, type, options);
-        this.authorize(pair.publicKey);
-        return pair;
+    addKey(type: SshKeyType, ...options: readonly string[]): SshKey {
+        const key = newSshKey(type, ...options);
+        this.authorize(key.public);
+        return key;
     }
 
     authorize(publicKey: string): void {
@@ -194,19 +189,6 @@ export class PasswordServer {
     close(): void {
         this.server.close();
     }
-}
-
-/** @param options of ssh-keygen; without -N the key has no passphrase. */
-export function generateKey(
-    directory: string,
-    name: string,
-    type: KeyType = "ed25519",
-    options: readonly string[] = [],
-): KeyPair {
-    const file = path.join(directory, name);
-    const passphrase = options.includes("-N") ? [] : ["-N", ""];
-    execFileSync("ssh-keygen", ["-q", "-t", type, "-C", "test", ...passphrase, ...options, "-f", file]);
-    return { privateKey: readFileSync(file, "utf8"), publicKey: readFileSync(`${file}.pub`, "utf8").trim() };
 }
 
 function keyword(line: string): string {

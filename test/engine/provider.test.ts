@@ -52,8 +52,8 @@ describe("provider", function () {
         };
         stack = await ProviderStack.make("alone");
     });
-    after(() => {
-        server.close();
+    after(async () => {
+        await server.close();
         stack.remove();
     });
     afterEach(() => {

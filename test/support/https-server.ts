@@ -4,8 +4,8 @@ import type { AddressInfo } from "node:net";
 
 export interface HttpsServer {
     readonly port: number;
-    /** Cuts whatever is connected. */
-    close(): void;
+    /** Cuts whatever is connected; the port is free then. */
+    close(): Promise<void>;
 }
 
 /** An https server of a test's own, on 127.0.0.1. @param port by default a free one */
@@ -18,9 +18,10 @@ export async function startHttpsServer(
     await new Promise<void>((resolve) => server.listen(port, "127.0.0.1", resolve));
     return {
         port: (server.address() as AddressInfo).port,
-        close: () => {
-            server.close();
-            server.closeAllConnections();
-        },
+        close: () =>
+            new Promise((resolve) => {
+                server.close(() => resolve());
+                server.closeAllConnections();
+            }),
     };
 }

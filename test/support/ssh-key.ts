@@ -11,12 +11,19 @@ export interface SshKey {
     readonly public: string;
 }
 
-/** Made by OpenSSH: of those that ssh2 1.17 makes, one of 256 is not valid, because it takes zeros for padding. */
-export function newSshKey(type: "ed25519" | "ecdsa" = "ed25519"): SshKey {
+export type SshKeyType = "ed25519" | "ecdsa" | "rsa";
+
+/**
+ * Made by OpenSSH: of those that ssh2 1.17 makes, one of some 200 is not valid, because it takes zeros for padding.
+ *
+ * @param options of ssh-keygen; without -N the key has no passphrase, without -C no comment
+ */
+export function newSshKey(type: SshKeyType = "ed25519", ...options: readonly string[]): SshKey {
     const folder = mkdtempSync(join(tmpdir(), "ssh-key-"));
     try {
         const file = join(folder, "key");
-        execFileSync("ssh-keygen", ["-q", "-t", type, "-N", "", "-C", "", "-f", file]);
+        const blank = ["-N", "-C"].flatMap((option) => (options.includes(option) ? [] : [option, ""]));
+        execFileSync("ssh-keygen", ["-q", "-t", type, ...blank, ...options, "-f", file]);
         return { private: readFileSync(file, "utf8"), public: readFileSync(`${file}.pub`, "utf8").trimEnd() };
     } finally {
         rmSync(folder, { recursive: true });

@@ -1,12 +1,10 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import fc from "fast-check";
 import { describe, it } from "mocha";
 import { cidr, httpUrl, ipv4Address, sshPublicKey } from "../../config/fields";
 import { parseStackFile, type StackFile } from "../../config/stack-file";
-import { withFolder } from "./support/machine";
+import { newSshKey } from "../support/ssh-key";
 import { assertOneMistake, lines, mistakesOf } from "./support/mistakes";
 import { fileWith, privateKey } from "./support/stack-files";
 
@@ -33,16 +31,6 @@ const withBaseline = (baseline: object) => fileWith({ machines: { box: existing 
 /** The file with a secret of a value. */
 function withSecret(file: StackFile, name: string, value: string): StackFile {
     return { ...file, values: { ...file.values, [name]: value }, secretKeys: new Set([...file.secretKeys, name]) };
-}
-
-/** A private key that ssh-keygen makes. */
-function generatedKey(...options: string[]): string {
-    return withFolder((folder) => {
-        const file = join(folder, "key");
-        const { status, stderr } = spawnSync("ssh-keygen", ["-q", "-f", file, ...options], { encoding: "utf8" });
-        assert.equal(status, 0, stderr);
-        return readFileSync(file, "utf8");
-    });
 }
 
 describe("fields of machines", () => {
@@ -106,21 +94,12 @@ describe("fields of machines", () => {
         ]) {
             assert.ok(!accepted(sshPublicKey, value), value);
         }
-        for (const type of ["ed25519", "ecdsa"]) {
-            const text = generatedPublicKey(type);
+        for (const type of ["ed25519", "ecdsa"] as const) {
+            const text = newSshKey(type, "-C", "root@machine").public;
             assert.ok(accepted(sshPublicKey, text), text);
         }
     });
 });
-
-/** As `ssh-keygen` prints it. */
-function generatedPublicKey(type: string): string {
-    return withFolder((folder) => {
-        const file = join(folder, "key");
-        spawnSync("ssh-keygen", ["-q", "-N", "", "-t", type, "-f", file]);
-        return readFileSync(`${file}.pub`, "utf8").trim();
-    });
-}
 
 describe("stack file with machines", () => {
     it("fills in every default of a machine that exists", () => {
@@ -440,7 +419,7 @@ describe("stack file with machines", () => {
 
     describe("and secrets", () => {
         const auth = (name: string) => withVm({}, { auth: { [name]: "mySecret" } });
-        const keyFile = generatedKey("-t", "ed25519", "-N", "");
+        const keyFile = newSshKey().private;
         const places: [path: string, file: StackFile, value: string, example: string][] = [
             ["machines.box.privateKey", withExisting({ privateKey: "mySecret" }), keyFile, "sshKey"],
             [
@@ -508,12 +487,8 @@ describe("stack file with machines", () => {
         const withKey = (value: string) => withSecret(withExisting({ privateKey: "myKey" }), "myKey", value);
 
         it("takes private keys as ssh-keygen and openssl write them", () => {
-            for (const options of [
-                ["-t", "ed25519"],
-                ["-t", "ecdsa"],
-                ["-t", "rsa", "-b", "2048", "-m", "PEM"],
-            ]) {
-                parseStackFile(withKey(generatedKey(...options, "-N", "")));
+            for (const [type, ...options] of [["ed25519"], ["ecdsa"], ["rsa", "-b", "2048", "-m", "PEM"]] as const) {
+                parseStackFile(withKey(newSshKey(type, ...options).private));
             }
             const pkcs8 = spawnSync("openssl", ["genpkey", "-algorithm", "ED25519"], { encoding: "utf8" }).stdout;
             parseStackFile(withKey(pkcs8));
@@ -522,9 +497,9 @@ describe("stack file with machines", () => {
         it("refuses a private key with a passphrase, whoever wrote it", () => {
             const pkcs8 = ["genpkey", "-algorithm", "ED25519", "-aes256", "-pass", "pass:hunter2"];
             for (const value of [
-                generatedKey("-t", "ed25519", "-N", "hunter2"),
-                generatedKey("-t", "ecdsa", "-N", "hunter2"),
-                generatedKey("-t", "rsa", "-b", "2048", "-m", "PEM", "-N", "hunter2"),
+                newSshKey("ed25519", "-N", "hunter2").private,
+                newSshKey("ecdsa", "-N", "hunter2").private,
+                newSshKey("rsa", "-b", "2048", "-m", "PEM", "-N", "hunter2").private,
                 spawnSync("openssl", pkcs8, { encoding: "utf8" }).stdout,
             ]) {
                 assertOneMistake(

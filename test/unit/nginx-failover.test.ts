@@ -243,8 +243,7 @@ describe("the agent's calls of nodes that have certificates", () => {
             assert.equal(host, "registry.example.com:8443");
             assert.equal(Buffer.from(login.replace("Basic ", ""), "base64").toString(), 'admin:a"b\\c $d:e');
         } finally {
-            good.close();
-            other.close();
+            await Promise.all([good.close(), other.close()]);
             rmSync(folder, { recursive: true });
         }
     });

@@ -174,7 +174,7 @@ describe("provider client", function () {
             free,
         );
         assert.equal((await posted).id, 7);
-        late.close();
+        await late.close();
     });
 
     it("ends when it is cancelled, while it waits for an answer and while it waits to ask again", async () => {

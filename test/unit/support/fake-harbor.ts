@@ -1,7 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { createServer, type Server } from "node:https";
-import type { AddressInfo } from "node:net";
 import { text } from "node:stream/consumers";
+import { startHttpsServer, type HttpsServer } from "../../support/https-server";
 
 interface Policy {
     readonly id: number;
@@ -50,23 +49,20 @@ export class FakeHarbor {
     readonly lost = new Set<string>();
     peer: FakeHarbor | undefined;
     port = 0;
-    private readonly server: Server;
+    private server: HttpsServer | undefined;
 
-    constructor(identity: { cert: string; key: string }) {
-        this.server = createServer(identity, (request, response) => {
-            void this.answer(request, response);
-        });
-    }
+    constructor(private readonly identity: { readonly cert: string; readonly key: string }) {}
 
+    /** At the port that it had before, if it had one. */
     async start(): Promise<number> {
-        await new Promise<void>((done) => this.server.listen(this.port, "127.0.0.1", done));
-        this.port = (this.server.address() as AddressInfo).port;
+        const answer = (request: IncomingMessage, response: ServerResponse) => void this.answer(request, response);
+        this.server = await startHttpsServer(this.identity, answer, this.port);
+        this.port = this.server.port;
         return this.port;
     }
 
     async stop(): Promise<void> {
-        this.server.closeAllConnections();
-        await new Promise((done) => this.server.close(done));
+        await this.server?.close();
     }
 
     policy(kind: string): Policy {
