@@ -15,7 +15,7 @@ const MESSAGE_LIMIT = 1_500;
 const SLOW = 1_000;
 
 /** For tests that set none of their own, in milliseconds. */
-const TIME_LIMIT = 30_000;
+const TIME_LIMIT = 60_000;
 
 /** A failure as {@link KindResult.failures} has it. Of a long message its begin and its end are kept. */
 function described(test: Mocha.Runnable, error: unknown): string {

@@ -35,7 +35,7 @@ const manifestType = "application/vnd.oci.image.manifest.v1+json";
 
 /** Two nodes that share a bucket, and what collects for them. The gate that it closes is the first node's here. */
 describe("the collector of nodes that share a bucket", function () {
-    this.timeout("3m");
+    this.timeout("5m");
 
     const root = mkdtempSync(join(tmpdir(), "harborage-collector-"));
     const address = machineAddress();
@@ -201,7 +201,7 @@ describe("the collector of nodes that share a bucket", function () {
         await expect(202, request(1, "DELETE", `/v2/gone/manifests/${gone.manifest}`));
         const before = s3.size();
         const collecting = collect();
-        await until("every write is refused", 30, () => flags().includes("writes-closed"));
+        await until("every write is refused", 60, () => flags().includes("writes-closed"));
         const refused = await expect(503, request(0, "POST", "/v2/kept/blobs/uploads/"));
         assert.equal(refused.headers.get("retry-after"), "60");
         await expect(200, request(0, "GET", `/v2/kept/blobs/${kept.layer}`));
@@ -238,11 +238,11 @@ describe("the collector of nodes that share a bucket", function () {
             duplex: "half",
         });
         const counted = /blob_upload_chunk"\} 1$/m;
-        await until("the node counts it", 10, async () =>
+        await until("the node counts it", 60, async () =>
             counted.test(await (await request(1, "GET", "/harborage/metrics")).text()),
         );
         const collecting = collect();
-        await until("uploads are refused", 10, () => flags().includes("uploads-closed"));
+        await until("uploads are refused", 60, () => flags().includes("uploads-closed"));
         await new Promise((resolve) => setTimeout(resolve, 7000));
         assert.ok(!flags().includes("writes-closed"), "it did not wait");
         finish();

@@ -12,7 +12,7 @@ const zeros = "0".repeat(64);
 const none = `harborage-test/none:1@sha256:${zeros}`;
 
 describe("machines that cannot be used", function () {
-    this.timeout("3m");
+    this.timeout("5m");
 
     let stack: TestStack | undefined;
     /** Nothing is wrong with it but the way in which it is described. */
@@ -122,7 +122,7 @@ describe("machines that cannot be used", function () {
         );
     });
 
-    it("gives none of them more than 40 s", () => {
+    it("gives up on each of them within a minute", () => {
         assert.deepEqual([...result.failures.keys()].filter((name) => name.endsWith("-preflight")).sort(), [
             "no-sudo-preflight",
             "nobody-answers-preflight",
@@ -132,7 +132,7 @@ describe("machines that cannot be used", function () {
             "other-user-key-preflight",
         ]);
         for (const [name, seconds] of result.failures) {
-            assert.ok(seconds <= 40, `${name}: ${seconds} s`);
+            assert.ok(seconds <= 60, `${name}: ${seconds} s`);
         }
     });
 

@@ -16,7 +16,7 @@ const directory = "/var/lib/harborage";
 const plugin = "usr/libexec/docker/cli-plugins/docker-compose";
 
 describe("a registry on a machine without Docker, whose disk has a file system already", function () {
-    this.timeout("3m");
+    this.timeout("5m");
 
     let stack: TestStack | undefined;
     let machine: SshMachine;

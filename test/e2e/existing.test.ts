@@ -33,7 +33,7 @@ function coreOf(key: SshKey): string {
 const isPulumisOwn = (variable: string) => /^(?:export )?PULUMI_CONFIG=/.test(variable);
 
 describe("a registry on two machines that are reached by SSH, one through the other", function () {
-    this.timeout("3m");
+    this.timeout("5m");
 
     let stack: TestStack | undefined;
     let lb: SshMachine;
@@ -222,12 +222,12 @@ describe("a registry on two machines that are reached by SSH, one through the ot
 
         const collect = ["exec", serviceOf("collector"), "/etc/harborage/current/registry/collect.sh", "now"];
         const running = node.attempt("docker", collect);
-        await until("new uploads are refused", 20, async () => (await gate()).includes("uploads-closed"));
+        await until("new uploads are refused", 60, async () => (await gate()).includes("uploads-closed"));
         const refused = await request("POST", "/v2/late/blobs/uploads/");
         assert.equal(refused.status, 503);
         assert.equal(refused.headers["retry-after"], "60");
         assert.match(refused.body, /"code":"UNAVAILABLE"/);
-        await until("every write is refused", 20, async () => (await gate()).includes("writes-closed"));
+        await until("every write is refused", 60, async () => (await gate()).includes("writes-closed"));
         assert.equal((await request("DELETE", `/v2/app/manifests/${image.digest}`)).status, 503);
         // Not by skopeo, which takes longer than the collection.
         assert.equal((await request("GET", `/v2/app/blobs/${image.layers[0]?.digest ?? ""}`)).status, 200);

@@ -315,7 +315,7 @@ class Prepare {
 }
 
 describe("Harbor's own prepare", function () {
-    this.timeout("3m");
+    this.timeout("5m");
 
     let folder: string | undefined;
     let machine: Machine;

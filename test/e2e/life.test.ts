@@ -10,7 +10,7 @@ import { Machine } from "../support/machine";
 import { until } from "../support/processes";
 
 describe("the life of a registry on a machine", function () {
-    this.timeout("3m");
+    this.timeout("5m");
 
     let stack: TestStack | undefined;
     let machine: Machine;

@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { Agent, request } from "node:https";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, describe, it } from "mocha";
+import { after, before, beforeEach, describe, it } from "mocha";
 import { archive } from "../../components/compose-stack/archive";
 import { renderFiles, type PlainFile } from "../../components/compose-stack/render-files";
 import { balancerFiles } from "../../components/load-balancer";
@@ -84,7 +84,7 @@ class Load {
 }
 
 describe("a load balancer with several nodes", function () {
-    this.timeout("2m");
+    this.timeout("5m");
 
     const folder = mkdtempSync(join(tmpdir(), "harborage-balancer-"));
     const container = `${project}-nginx-1`;
@@ -129,12 +129,8 @@ describe("a load balancer with several nodes", function () {
             .filter((line) => line !== "" && !line.includes(" down;"))
             .map((line) => line.replace(/^.*# /, ""))
             .join(" ");
-    /** Seconds until nginx has these nodes in rotation. */
-    const secondsUntil = async (expected: string, seconds: number) => {
-        const began = Date.now();
-        await until(`in rotation: ${expected}`, seconds, () => rotation() === expected);
-        return (Date.now() - began) / 1000;
-    };
+    /** How soon it is so is for bench/ to say; a node that keeps falling is out for longer each time. */
+    const untilRotation = (expected: string) => until(`in rotation: ${expected}`, 60, () => rotation() === expected);
     /** Whether nginx knows how to keep idle connections on a reload. */
     const keepsConnections = () =>
         readFileSync(join(folder, "stacks", project, "current/release.conf"), "utf8").includes("keepalive_min_timeout");
@@ -179,6 +175,14 @@ describe("a load balancer with several nodes", function () {
         assert.equal(ran.code, 0, ran.output);
     });
 
+    beforeEach(async () => {
+        for (const node of nodes) {
+            node.milliseconds = 0;
+            await node.become("well");
+        }
+        await untilRotation("a b c");
+    });
+
     after(async () => {
         await removeContainersOf(stack);
         for (const node of nodes) {
@@ -193,37 +197,37 @@ describe("a load balancer with several nodes", function () {
         assert.match(await docker("logs", container), /"name":"b","node":"127\.0\.9\.2:5000"/);
     });
 
-    it("takes a dead node out within 5 s, and puts it back when it is well; no request fails", async () => {
+    it("takes a dead node out, and puts it back when it is well; no request fails", async () => {
         await underLoad(async () => {
             await a.become("dead");
-            assert.ok((await secondsUntil("b c", 10)) <= 5);
+            await untilRotation("b c");
             await a.become("well");
-            await secondsUntil("a b c", 10);
+            await untilRotation("a b c");
         });
         // It takes connections, and says nothing.
         await c.become("mute");
-        assert.ok((await secondsUntil("a b", 10)) <= 5.5);
+        await untilRotation("a b");
         await c.become("well");
-        await secondsUntil("a b c", 10);
+        await untilRotation("a b c");
     });
 
     it("takes a node out that answers and is sick, but never the last one", async () => {
         await b.become("sick");
-        assert.ok((await secondsUntil("a c", 10)) <= 5);
+        await untilRotation("a c");
         assert.deepEqual(await statusOf(b), { class: "sick", rotation: "out", why: "jobservice unhealthy" });
         await a.become("dead");
-        await secondsUntil("c", 10);
+        await untilRotation("c");
         const refused = await command("drain", "c");
         assert.equal(refused.code, 1);
         assert.match(refused.stderr, /c stays in rotation: no other node is as good as c, which is well/);
         assert.match(refused.stderr, /a is dead \(no answer\); b is sick \(jobservice unhealthy\)/);
         await c.become("sick");
-        await secondsUntil("b c", 10);
+        await untilRotation("b c");
         await b.become("well");
-        await secondsUntil("b", 10);
+        await untilRotation("b");
         await a.become("well");
         await c.become("well");
-        await secondsUntil("a b c", 15);
+        await untilRotation("a b c");
     });
 
     it("drains a node: its requests end, and nobody sees it", async () => {
@@ -257,8 +261,7 @@ describe("a load balancer with several nodes", function () {
             await a.become("well");
             assert.equal((await command("restore", "a")).code, 0);
             assert.equal(rotation(), "a b c");
-        });
-        await docker("start", `${project}-agent-1`);
+        }).finally(() => docker("start", `${project}-agent-1`));
     });
 
     it("gets another list of nodes, and a new agent, without a restart; no request fails", async () => {
@@ -299,9 +302,9 @@ describe("a load balancer with several nodes", function () {
     it("comes back with its agent when nginx has crashed", async () => {
         const { pid } = await lifeOf(container);
         process.kill(pid, "SIGKILL");
-        await until("it answers again", 20, async () => (await command("status")).stdout.includes("c "));
+        await until("it answers again", 60, async () => (await command("status")).stdout.includes("c "));
         await b.become("sick");
-        await secondsUntil("a c", 10);
+        await untilRotation("a c");
     });
 
     /** The agent as it is, and one line in its log. */

@@ -12,7 +12,7 @@ const mebibyte = 1024 * 1024;
 /** What tests of clusters rely on: nothing that fails may go unseen. */
 for (const tokens of [false, true]) {
     describe(`the load of a registry with ${tokens ? "tokens" : "a password"}`, function () {
-        this.timeout("1m");
+        this.timeout("2m");
 
         let server: RegistryServer;
         const folder = mkdtempSync(join(tmpdir(), "harborage-load-"));

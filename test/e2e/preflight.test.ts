@@ -120,7 +120,7 @@ describe("preflight for Harbor", function () {
         await machine.docker("create", "--name", "redis", "harborage-test/idle:1", "/installer.tgz");
         const listen = `require("net").createServer().listen(${logPort}, "127.0.0.1", () => console.log("listens"))`;
         const listener = runOnMachine([process.execPath, "-e", listen]);
-        await until("something listens", 10, () => listener.output().includes("listens"));
+        await until("something listens", 60, () => listener.output().includes("listens"));
         if (programs !== undefined) {
             const conf = join(stack.folder, "chrony.conf");
             writeFileSync(conf, "pidfile /run/chronyd.pid\nserver 192.0.2.1 iburst\n");
@@ -128,7 +128,7 @@ describe("preflight for Harbor", function () {
             const daemon = [join(programs, "sbin/chronyd"), "-x", "-d", "-u", "root", "-f", conf];
             runOnMachine(["setpriv", "--bounding-set=-sys_time", "--inh-caps=-sys_time", ...daemon]);
             const tracking = () => machine.attempt(join(theStack().folder, "chrony/usr/bin/chronyc"), ["tracking"]);
-            await until("chronyd answers", 10, async () => (await tracking()).code === 0);
+            await until("chronyd answers", 60, async () => (await tracking()).code === 0);
             stack.env = { PATH: `${join(programs, "bin")}:${process.env["PATH"] ?? ""}` };
         }
         stateBefore = await state();

@@ -18,7 +18,7 @@ async function diskUsage(folder: string): Promise<number> {
 }
 
 describe("a registry on this machine, from one up", function () {
-    this.timeout("3m");
+    this.timeout("5m");
 
     let stack: TestStack;
     let outputs: OutputValues;
@@ -214,12 +214,12 @@ describe("a registry on this machine, from one up", function () {
             assert.ok((await diskUsage(data)) > full - mebibyte, "bytes went before the collection");
 
             const running = collect();
-            await until("new uploads are refused", 20, () => gate().includes("uploads-closed"));
+            await until("new uploads are refused", 60, () => gate().includes("uploads-closed"));
             const refused = await openUpload("late");
             assert.equal(refused.status, 503);
             assert.equal(refused.headers["retry-after"], "60");
             assert.match(refused.body, /"code":"UNAVAILABLE"/);
-            await until("every write is refused", 20, () => gate().includes("writes-closed"));
+            await until("every write is refused", 60, () => gate().includes("writes-closed"));
             const manifest = await ask({ ...access, login: admin }, "PUT", "/v2/small/manifests/two", {
                 headers: { "Content-Type": small.manifestType },
                 body: small.manifest,
@@ -277,7 +277,7 @@ describe("a registry on this machine, from one up", function () {
                 { input: "x".repeat(size) },
             );
             const running = collect();
-            await until("new uploads are refused", 20, () => gate().includes("uploads-closed"));
+            await until("new uploads are refused", 60, () => gate().includes("uploads-closed"));
             let closedEarly = false;
             const watch = setInterval(() => (closedEarly ||= gate().includes("writes-closed")), 100);
             const sent = await upload.done;
@@ -290,13 +290,13 @@ describe("a registry on this machine, from one up", function () {
 
         it("leaves the gate open when the collector is killed in the middle", async () => {
             const running = collect();
-            await until("every write is refused", 20, () => gate().includes("writes-closed"));
+            await until("every write is refused", 60, () => gate().includes("writes-closed"));
             const before = await lifeOf(collector);
             // Docker does not restart what `docker kill` ends.
             process.kill(before.pid, "SIGKILL");
             await running.done;
-            await until("the gate is open again", 30, () => gate().length === 0);
-            const again = await until("the collector runs again", 30, async () => {
+            await until("the gate is open again", 60, () => gate().length === 0);
+            const again = await until("the collector runs again", 60, async () => {
                 const life = await lifeOf(collector);
                 return life.pid > 0 && life.pid !== before.pid && life;
             });

@@ -230,7 +230,7 @@ describe("two Harbors, one of them active", function () {
         const before = await thePair().armed();
         const [active, standby] = [await thePair().active(), await thePair().standby()];
         await standby.docker("stop", "nginx");
-        await until("the standby is ill", 30, async () => (await thePair().must("status")).includes("dead"));
+        await until("the standby is ill", 60, async () => (await thePair().must("status")).includes("dead"));
         await active.docker("stop", "nginx");
         await sleep(8000);
         const { status, headers } = await ask(anonymous(access), "GET", "/v2/");

@@ -116,7 +116,7 @@ describe("test machines that are reached by SSH", function () {
     });
 
     it("installs packages by the proxy, which goes nowhere else", async function () {
-        this.timeout("3m");
+        this.timeout("5m");
         await two.script(
             "apt-get -qq update",
             "DEBIAN_FRONTEND=noninteractive apt-get -qq install --yes --no-install-recommends jq >/dev/null",
@@ -142,7 +142,7 @@ describe("test machines that are reached by SSH", function () {
             "    /busybox httpd -f -p 80 -h /www",
         );
         const page = `http://${one.address}:8080/`;
-        await until("the container answers", 10, async () => (await two.attempt("curl", ["-sf", page])).code === 0);
+        await until("the container answers", 60, async () => (await two.attempt("curl", ["-sf", page])).code === 0);
         assert.equal(await two.run("curl", ["-sf", page]), "served");
         const wrapped = [...two.networkWrapper(), "curl", "-sf", page];
         assert.equal(await run(wrapped[0] ?? "", wrapped.slice(1)), "served");
@@ -200,12 +200,12 @@ describe("test machines that are reached by SSH", function () {
     it("leaves nothing when it is closed, and when the process that made it is killed", async () => {
         const place = join(folder, "killed");
         const owner = start(process.execPath, ["--import", "tsx", "-e", doomed(place, key.public)]);
-        const address = await until("the machine runs", 30, () => /^running (.*)$/m.exec(owner.output())?.[1]);
+        const address = await until("the machine runs", 60, () => /^running (.*)$/m.exec(owner.output())?.[1]);
         assert.notDeepEqual(await traces(owner.pid, place, address), []);
         process.kill(owner.pid, "SIGKILL");
         await owner.done;
         const groups = (line: string) => !line.startsWith("/sys/fs/cgroup/");
-        await until("all that ran has ended", 20, async () => {
+        await until("all that ran has ended", 60, async () => {
             return (await traces(owner.pid, place, address)).filter(groups).length === 0;
         });
         assert.ok(existsSync(join(place, "doomed")));

@@ -10,7 +10,7 @@ import { PluginProcess } from "./plugins-harness";
 const TYPE = "command:local:Command";
 
 describe("plugin command: local.Command", function () {
-    this.timeout(30_000);
+    this.timeout(60_000);
     let plugin: PluginProcess;
     let urn: string;
     let directory: string;

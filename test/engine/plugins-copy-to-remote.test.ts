@@ -31,7 +31,7 @@ const textAsset = (text: string): Values => ({ ...ASSET, hash: sha256(text), pat
 const fileArchive = (file: string): Values => ({ ...ARCHIVE, hash: "1", path: file, uri: "", assets: {} });
 
 describe("plugin command: remote.CopyToRemote", function () {
-    this.timeout(30_000);
+    this.timeout(60_000);
     let plugin: PluginProcess;
     let sshd: Sshd;
     let urn: string;

@@ -55,10 +55,10 @@ export function officialPlugin(name: PluginName): string | undefined {
     return process.env[`HARBORAGE_PLUGIN_${name.toUpperCase()}`];
 }
 
-/** Waits for what a plugin does meanwhile, for ten seconds at most. */
+/** Waits for what a plugin does meanwhile, for half a minute at most. */
 export async function eventually(condition: () => boolean): Promise<void> {
     for (let waited = 0; !condition(); waited += 20) {
-        assert.ok(waited < 10_000, `not within ten seconds: ${String(condition)}`);
+        assert.ok(waited < 30_000, `not within half a minute: ${String(condition)}`);
         await sleep(20);
     }
 }

@@ -18,7 +18,7 @@ const BYTES = "random:index/randomBytes:RandomBytes";
 const ID = "random:index/randomId:RandomId";
 
 describe("plugin random", function () {
-    this.timeout(30_000);
+    this.timeout(60_000);
     let plugin: PluginProcess;
     before(async () => {
         plugin = await PluginProcess.start("random");

@@ -13,7 +13,7 @@ const TYPE = "command:remote:Command";
 const DEFAULTS = { user: "root", port: 22, dialErrorLimit: 10, perDialTimeout: 15 };
 
 describe("plugin command: remote.Command", function () {
-    this.timeout(30_000);
+    this.timeout(60_000);
     let plugin: PluginProcess;
     let sshd: Sshd;
     let urn: string;
@@ -502,7 +502,7 @@ describe("plugin command: remote.Command", function () {
             );
             // 100 ms, and half as much again each time.
             const waited = Date.now() - began;
-            assert.ok(waited >= 812 && waited < 2_500, `${waited} ms`);
+            assert.ok(waited >= 812 && waited < 10_000, `${waited} ms`);
             const dials = [1, 2, 3, 4].map((dial) => `Dial ${dial}/4 failed: retrying`);
             assert.deepEqual(messages(), dials);
             assert.deepEqual(plugin.engine.logs[0], { message: dials[0], urn, severity: "info", ephemeral: true });
@@ -532,7 +532,7 @@ describe("plugin command: remote.Command", function () {
                 silent.stop();
             }
             const waited = Date.now() - began;
-            assert.ok(waited >= 2_100 && waited < 4_000, `${waited} ms`);
+            assert.ok(waited >= 2_100 && waited < 15_000, `${waited} ms`);
         });
 
         describe("with an SSH agent", () => {
@@ -656,7 +656,7 @@ describe("plugin command: remote.Command", function () {
 });
 
 describe("plugin command: remote.Command and its plugin", function () {
-    this.timeout(30_000);
+    this.timeout(60_000);
     let sshd: Sshd;
     let plugin: PluginProcess | undefined;
 

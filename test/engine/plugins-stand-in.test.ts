@@ -17,7 +17,7 @@ for (const [name, version, type, inputs] of [
     ["command", "1.2.1", "command:local:Command", { create: "true" }],
 ] as readonly [PluginName, string, string, Values][]) {
     suite(name)(`stand-in for ${name}`, function () {
-        this.timeout(30_000);
+        this.timeout(60_000);
         let plugin: PluginProcess;
 
         before(async () => {
@@ -77,7 +77,7 @@ for (const [name, version, type, inputs] of [
 }
 
 suite("command")("stand-in for command: commands", function () {
-    this.timeout(30_000);
+    this.timeout(60_000);
     let plugin: PluginProcess;
 
     before(async () => {

@@ -8,7 +8,7 @@ import { KEY, P256, REQUEST, run, SELF_SIGNED, SIGNED, text, TlsPlugin } from ".
 const HOUR = 3_600_000;
 
 describe("plugin tls: certificates", function () {
-    this.timeout(30_000);
+    this.timeout(60_000);
     const tls = new TlsPlugin();
 
     let keyPem: string;

@@ -5,7 +5,7 @@ import { isSecret, plainValues, UNKNOWN, type Values } from "../../toolchain/plu
 import { KEY, P256, run, text, TlsPlugin } from "./plugins-tls-setup";
 
 describe("plugin tls: PrivateKey", function () {
-    this.timeout(30_000);
+    this.timeout(60_000);
     const tls = new TlsPlugin();
 
     for (const [inputs, header, ssh] of [

@@ -188,7 +188,7 @@ describe("provider", function () {
                 setTimeout(() => running.kill(signal), 500);
             }
             await running.done;
-            await until("the plugin has ended", 10, () => plugins().length === 0);
+            await until("the plugin has ended", 60, () => plugins().length === 0);
             requests.splice(0);
         }
     });

@@ -81,8 +81,8 @@ export class Machine extends TestMachine {
         const command = ["unshare", ...namespaces, "sh", "-ec", script];
         this.init = start("setpriv", [...DIES_WITH_PARENT, ...command], { seconds: 86400 });
         const { pid } = this.init;
-        this.pid = await until("the machine's first process runs", 10, () => firstProcess(pid));
-        await until("the machine has its mounts", 10, async () => {
+        this.pid = await until("the machine's first process runs", 60, () => firstProcess(pid));
+        await until("the machine has its mounts", 60, async () => {
             return (await this.attempt("mountpoint", ["--quiet", own.log])).code === 0;
         });
         await this.network.plugIn(this.pid, NUMBER);
@@ -98,7 +98,7 @@ export class Machine extends TestMachine {
         this.init?.kill("SIGKILL");
         await this.init?.done;
         this.init = undefined;
-        await until("the machine's network is gone", 20, async () => !(await this.network.isPluggedIn(NUMBER)));
+        await until("the machine's network is gone", 60, async () => !(await this.network.isPluggedIn(NUMBER)));
     }
 
     /** Cuts the power and takes the network away; its folder stays. */

@@ -96,7 +96,7 @@ export class RegistryServer {
             seconds: 3600,
         });
         const { registry } = this;
-        await until(`the registry answers: ${registry.output()}`, 20, () =>
+        await until(`the registry answers: ${registry.output()}`, 60, () =>
             fetch(`http://127.0.0.1:${this.port}/v2/`).then(
                 ({ status }) => status === 401,
                 () => false,

@@ -127,7 +127,7 @@ export class S3Server {
             () => (ended = true),
             () => (ended = true),
         );
-        await until("the S3 server answers", 20, async () => {
+        await until("the S3 server answers", 60, async () => {
             if (ended) {
                 throw new Error(`the S3 server ended: ${running.output()}`);
             }

@@ -215,8 +215,8 @@ export class SshMachine extends TestMachine {
         await this.init.done;
         this.init = undefined;
         this.pid = 0;
-        await until(`${this.name} is off`, 30, async () => !(await this.site.switch.isPluggedIn(this.number)));
-        await until(`the disks of ${this.name} are free`, 30, async () => !(await this.hasLoops()));
+        await until(`${this.name} is off`, 60, async () => !(await this.site.switch.isPluggedIn(this.number)));
+        await until(`the disks of ${this.name} are free`, 60, async () => !(await this.hasLoops()));
         await removeCgroup(this.cgroup);
     }
 
@@ -330,7 +330,7 @@ export class SshMachine extends TestMachine {
         const args = ["-euc", script.join("\n"), "attach", this.image(disk), String(this.running()), disk];
         const holder = start("bash", args, { seconds: 86400 });
         await Promise.race([
-            until(`${this.name} has ${disk}`, 30, () => holder.output().includes("attached\n")),
+            until(`${this.name} has ${disk}`, 60, () => holder.output().includes("attached\n")),
             holder.done.then(({ output }) => Promise.reject(new Error(`${this.name} gets no ${disk}: ${output}`))),
         ]);
     }

@@ -127,7 +127,7 @@ function inARow(steps: readonly Step[], at: number, node: number, matches: (seen
 }
 
 describe("the agent's decision", function () {
-    this.timeout("1m");
+    this.timeout("2m");
 
     it("always leaves nodes in rotation, and only the best that there are", () => {
         holds((_, after) => {

@@ -50,7 +50,7 @@ interface Place {
 describe("backup.sh", () => {
     let server: Postgres | undefined;
     before(async function () {
-        this.timeout("2m");
+        this.timeout("5m");
         server = programs === undefined ? undefined : await Postgres.start(programs);
     });
     after(() => server?.stop());
@@ -511,7 +511,7 @@ describe("backup.sh", () => {
             const ended = new Promise((done) => child.once("exit", done));
             try {
                 const until = async (condition: () => boolean) => {
-                    const end = Date.now() + 20_000;
+                    const end = Date.now() + 60_000;
                     while (!condition()) {
                         assert.ok(Date.now() < end, said);
                         await sleep(50);
@@ -554,7 +554,7 @@ describe("backup.sh", () => {
                 if (server === undefined || location === undefined) {
                     this.skip();
                 }
-                this.timeout("2m");
+                this.timeout("5m");
                 server.sql("postgres", "drop database if exists registry with (force)");
                 server.sql("postgres", "create database registry");
                 server.sql("registry", harborSchema);

@@ -222,7 +222,7 @@ function heldUntil({ steps }: Played, at: number): number {
 }
 
 describe("the agent's failover", function () {
-    this.timeout("1m");
+    this.timeout("2m");
     const count = 3000;
     let all: readonly Played[] = [];
     /** Each step, with the state before it. */

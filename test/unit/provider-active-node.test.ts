@@ -28,7 +28,7 @@ const question = [
 ].join("\n");
 
 describe("provider active node", function () {
-    this.timeout(20_000);
+    this.timeout(60_000);
     const identity = selfSigned([`DNS:${NAME}`]);
     let server: HttpsServer;
     let answer: { readonly status: number; readonly body: string };

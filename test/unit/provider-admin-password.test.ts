@@ -10,7 +10,7 @@ const NAME = "registry.provider.test";
 const [OLD, NEW] = ["Old-Password-1", "New-Password-1"] as const;
 
 describe("provider admin password", function () {
-    this.timeout(30_000);
+    this.timeout(60_000);
     const identity = selfSigned([`DNS:${NAME}`]);
     let server: HttpsServer;
     let password: string;

@@ -10,7 +10,7 @@ import { selfSigned } from "../support/self-signed";
 const NAME = "registry.provider.test";
 
 describe("provider client", function () {
-    this.timeout(20_000);
+    this.timeout(60_000);
     let identity: ReturnType<typeof selfSigned>;
     let stranger: ReturnType<typeof selfSigned>;
     let server: HttpsServer;

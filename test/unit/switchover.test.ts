@@ -285,19 +285,19 @@ describe("the switchover of two Harbors", function () {
     scenario("is undone when the active dies, and there is a failover then", async (test) => {
         await test.succeeds("activate", "n0");
         const switching = test.command("switch", "n1");
-        await test.until("the drain", 20, () => test.file("balancer/journal").includes(" operator drain "));
+        await test.until("the drain", 60, () => test.file("balancer/journal").includes(" operator drain "));
         await test.n0.stop();
         test.see("dead", "well");
         const { code, err } = await switching;
         assert.equal(code, 1);
         assert.match(err, /drain: n0/);
-        await test.until("the failover", 20, () => test.active.active === "n1");
+        await test.until("the failover", 60, () => test.active.active === "n1");
         assert.deepEqual([test.active.by, test.active.failovers, test.active.epoch], ["agent", 1, 2]);
         assert.equal(test.n1.robot.disable, true);
         // It returns as it was left, and may be written to again; who is active stays fenced.
         await test.n0.start();
         test.see("well", "well");
-        await test.until("it is writable", 20, () => !test.n0.readOnly && test.file("balancer/undo") === "");
+        await test.until("it is writable", 60, () => !test.n0.readOnly && test.file("balancer/undo") === "");
         assert.equal(test.n1.robot.disable, true);
         assert.equal(test.active.armed, false);
     });
@@ -310,7 +310,7 @@ describe("the switchover of two Harbors", function () {
             await test.succeeds("activate", "n0");
             n0.tags.set("library/app:lost", "sha256:lost");
             test.see("dead", "well");
-            await test.until("the failover", 15, () => test.active.active === "n1");
+            await test.until("the failover", 60, () => test.active.active === "n1");
             assert.deepEqual([test.active.by, test.active.armed, test.active.epoch], ["agent", false, 2]);
             n1.tags.set("library/app:latest", "sha256:new");
             test.see("well", "well");
@@ -320,10 +320,10 @@ describe("the switchover of two Harbors", function () {
             n1.robot.disable = false;
             await test.until("it is fenced again", 60, () => n1.robot.disable === true);
             test.see("well", "dead");
-            await test.until("the refusal", 15, () => test.file("log").includes('"refused":"unarmed"'));
+            await test.until("the refusal", 60, () => test.file("log").includes('"refused":"unarmed"'));
             test.see("well", "well");
             assert.match(await test.succeeds("status"), /no failover until `harborage-lb rejoin` has run/);
-            await test.until("it is well", 15, () =>
+            await test.until("it is well", 60, () =>
                 test.file("balancer/state").includes(" n1 127.0.0.1 " + String(n1.port) + " well"),
             );
             assert.match(await test.succeeds("rejoin"), /n0 follows n1\n2 tags of n0 are not or not so on n1/);
@@ -343,16 +343,16 @@ describe("the switchover of two Harbors", function () {
         const { robot } = test.n1;
         test.n1.robot = { ...robot, name: "robot$other" };
         test.see("dead", "well");
-        await test.until("the refusal", 15, () => test.file("log").includes('"refused":"fence"'));
+        await test.until("the refusal", 60, () => test.file("log").includes('"refused":"fence"'));
         assert.match(test.file("log"), /n0 could still write to n1|n1 has no account/);
         assert.equal(test.active.active, "n0");
         await test.succeeds("hold", "600");
         test.n1.robot = robot;
-        await test.until("the next refusal", 15, () => test.file("log").includes('"refused":"held"'));
+        await test.until("the next refusal", 60, () => test.file("log").includes('"refused":"held"'));
         await sleep(2000);
         assert.equal(test.active.active, "n0");
         await test.succeeds("hold", "off");
-        await test.until("the failover", 15, () => test.active.active === "n1");
+        await test.until("the failover", 60, () => test.active.active === "n1");
     });
 
     scenario("holds while `up` changes a node, and can be had at once", async (test) => {

@@ -24,7 +24,7 @@ export class Switch {
                 seconds: 86400,
             },
         );
-        await until("the namespace of the switch is there", 10, () => holder.output().includes("up"));
+        await until("the namespace of the switch is there", 60, () => holder.output().includes("up"));
         const { pid } = holder;
         const index = await take(pid);
         const link = linkName(index);
