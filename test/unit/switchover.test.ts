@@ -26,6 +26,10 @@ done`;
 /** The agent dies when it has done a step, and has not written that down. */
 const killed = `{ "step_$step" 2>"$work/why" && { ! grep -qx "$step" "$home/kill" || { sed -i "/^$step\\$/d" "$home/kill"; kill -KILL 0; }; }; } || {`;
 
+/** The agent dies when it has fenced, before it can change the active; and the active is back when it runs again. */
+const killedFenced =
+    'if grep -qx fenced "$home/kill"; then : >"$home/kill"; cp "$home/../seen.next" "$home/../seen"; kill -KILL 0; fi\n    ';
+
 class Bed {
     readonly folder = mkdtempSync(join(tmpdir(), "harborage-failover-"));
     readonly n0: FakeHarbor;
@@ -51,11 +55,14 @@ class Bed {
         for (const name of ["common.awk", "common.sh", "failover.awk", "json.awk"]) {
             cpSync(join(programs, name), join(release, "agent", name));
         }
-        cpSync(join(programs, "failover.sh"), join(release, "agent/balancer.sh"));
+        const decides = readFileSync(join(programs, "failover.sh"), "utf8");
+        const told = "printf 'fenced %s";
+        assert.ok(decides.includes(told));
         const steps = readFileSync(join(programs, "switchover.sh"), "utf8");
         const line = '"step_$step" 2>"$work/why" || {';
         assert.ok(steps.includes(line));
         const files: Record<string, string> = {
+            "release/agent/balancer.sh": decides.replace(told, () => killedFenced + told),
             "release/agent/switchover.sh": steps.replace(line, () => killed),
             "release/agent/nodes": ports.map((port, i) => `node n${i} 127.0.0.1 ${port}\n`).join(""),
             "release/agent/misses": "3\n",
@@ -112,8 +119,8 @@ class Bed {
         rmSync(this.folder, { recursive: true, maxRetries: 5, force: true });
     }
 
-    see(n0: string, n1: string): void {
-        writeFileSync(join(this.folder, "seen"), `seen n0 ${n0} looks ${n0}\nseen n1 ${n1} looks ${n1}\n`);
+    see(n0: string, n1: string, file = "seen"): void {
+        writeFileSync(join(this.folder, file), `seen n0 ${n0} looks ${n0}\nseen n1 ${n1} looks ${n1}\n`);
     }
 
     async command(...words: readonly string[]): Promise<{ code: number | null; out: string; err: string }> {
@@ -353,6 +360,70 @@ describe("the switchover of two Harbors", function () {
         assert.equal(test.active.active, "n0");
         await test.succeeds("hold", "off");
         await test.until("the failover", 60, () => test.active.active === "n1");
+    });
+
+    scenario(
+        "has the active write to the other one again when a failover that was prepared did not come",
+        async (test) => {
+            await test.succeeds("activate", "n0");
+            test.see("well", "well", "seen.next");
+            writeFileSync(join(test.folder, "balancer/kill"), "fenced\n");
+            test.see("dead", "well");
+            await test.until("the end of the agent", 60, () => test.starts === 2);
+            await test.until("it is lifted", 60, () => test.file("log").includes('"event":"lifted","node":"n1"'));
+            assert.deepEqual(test.direction, toRight);
+            assert.deepEqual([test.active.active, test.active.armed], ["n0", true]);
+            assert.ok(test.n1.calls.some((call) => call.startsWith("PUT /robots/") && call.includes('"disable":true')));
+        },
+    );
+
+    scenario("can be put an end to when the old active does not come back after the switch", async (test) => {
+        const { n0, n1 } = test;
+        await test.succeeds("activate", "n0");
+        const { robot } = n1;
+        const switching = test.command("switch", "n1");
+        await test.until("the switch", 60, () => test.active.active === "n1");
+        await n0.stop();
+        test.see("dead", "well");
+        const { code, err } = await switching;
+        assert.equal(code, 1);
+        assert.match(
+            err,
+            /n0 is dead: looks dead, and turn waits for it; .* harborage-lb switch n1 now puts an end to it/,
+        );
+        const wanted = await test.command("activate", "n1");
+        assert.equal(wanted.code, 1);
+        assert.match(wanted.err, /n0 is dead: looks dead; switchover cannot go on without it/);
+        // What sets it up again does not wait for it.
+        assert.match(await test.succeeds("change", "n0"), /no failover for/);
+        assert.match(
+            await test.succeeds("switch", "n1", "now"),
+            /put an end to what was under way\nn1 is active already/,
+        );
+        assert.equal(test.file("balancer/journal"), "");
+        await n0.start();
+        test.see("well", "well");
+        await test.until("it is fenced and can be written to", 60, () => n1.robot.disable === true && !n0.readOnly);
+        await test.until("it is well", 60, () => /state n0 \S+ \S+ well/.test(test.file("balancer/state")));
+        await test.succeeds("rejoin");
+        assert.deepEqual(test.direction, toLeft);
+        assert.deepEqual({ ...n1.robot, disable: false }, { ...robot, disable: false });
+        assert.deepEqual([test.active.active, test.active.armed, test.active.epoch], ["n1", true, 2]);
+    });
+
+    scenario("is not begun by `up` where the other node has images that the active never had", async (test) => {
+        const { n0, n1 } = test;
+        n0.tags.set("library/app:latest", "sha256:2").set("library/app@sha256:1", "sha256:1");
+        n1.tags.set("library/app:latest", "sha256:1").set("library/app:new", "sha256:3");
+        const refused = await test.command("activate", "n0");
+        assert.equal(refused.code, 1);
+        assert.match(refused.err, /differ: n1 has images that n0 does not have, 1 of them, for example library\/app@sha256:3;/);
+        assert.deepEqual([test.active.active, test.active.armed, test.active.joined], ["n0", false, false]);
+        assert.equal(n1.tags.get("library/app:latest"), "sha256:1");
+        n1.tags.delete("library/app:new");
+        await test.succeeds("activate", "n0");
+        assert.deepEqual(test.direction, toRight);
+        assert.equal(n1.tags.get("library/app:latest"), "sha256:2");
     });
 
     scenario("holds while `up` changes a node, and can be had at once", async (test) => {

@@ -4,7 +4,8 @@
 #
 #   status                    says which node is active, since when, and why
 #   switch NODE               makes the other node active, without a loss, and waits for the end of it
-#   switch NODE now           at once: what only the active has is lost. For an active that does not come back
+#   switch NODE now           at once: what only the active has is lost. For an active that does not come back. Puts an end to
+#                             what is under way, also where NODE is active already
 #   hold SECONDS|off          no failover for so long
 #   rejoin                    after a failover: has the other node follow the active again, and waits for the end of it
 #   activate NODE [EPOCH]     for `up`: NODE is to be active, and was not when the epoch was EPOCH
@@ -36,7 +37,7 @@ decide() {
     decide_once || return 1
     to=$(sed -n 's/^fence //p' "$home/said")
     [ -n "$to" ] || return 0
-    if reason=$(patience=$((probe_seconds + 1)) tries=1 robot "$to" true 2>&1); then answer=yes; else answer=no; fi
+    if reason=$(patience=$((probe_seconds + 1)) tries=1 fence "$to" 2>&1); then answer=yes; else answer=no; fi
     printf 'fenced %s %s %s\n' "$to" "$answer" "$(printf '%s' "$reason" | tr '\n' ' ')" | decide_once
 }
 
@@ -149,14 +150,31 @@ follow() {
             echo "$step" >&2
         fi
         decides || fail "the agent does not run; it goes on with $told when it does"
+        away=$(away) && fail "$away, and $told waits for it; it goes on when that is back, or harborage-lb switch $(current 2) now puts an end to it"
         sleep 0.3
     done
 }
 
-# Whatever is under way, to its end, however it ends.
+# away: the node without which a switchover that cannot be undone does not go on, once it has been dead for a minute.
+away() (
+    [ -s "$home/journal" ] || return 1
+    read -r kind number active peer by steps <"$home/journal"
+    case "$kind $steps " in
+        rejoin* | *' switch '*) return 1 ;;
+    esac
+    for node in "$active" "$peer"; do
+        if [ "$(field "$node" 5)" = dead ] && [ "$(($(date +%s) - $(field "$node" 6)))" -ge 60 ]; then
+            echo "$node is $(why "$node")"
+            return 0
+        fi
+    done
+    return 1
+)
+
+# Whatever is under way, to its end, however it ends; as long as there is one to wait for.
 attach() {
     while number=$(journal 2) && [ -n "$number" ]; do
-        (follow "$number") || true
+        (follow "$number") || { decides && ! away >/dev/null; } || return 0
     done
 }
 
@@ -171,13 +189,18 @@ switch_over() {
     echo "$1 is active"
 }
 
-switch_now() {
-    [ "$(field "$1" 5)" = well ] || fail "$1 is not well: it is $(why "$1")"
+# stop_steps: puts an end to what is under way.
+stop_steps() {
     locked rm -f "$home/journal"
     # A step that has begun ends.
     exec 8>"$home/worker"
     flock -w 60 8 || fail "a step of what was under way does not end"
-    reason=$(robot "$1" true 2>&1) || fail "$(current 2) could still write to $1, and overwrite what is new there: $reason"
+}
+
+switch_now() {
+    [ "$(field "$1" 5)" = well ] || fail "$1 is not well: it is $(why "$1")"
+    stop_steps
+    reason=$(fence "$1" 2>&1) || fail "$(current 2) could still write to $1, and overwrite what is new there: $reason"
     locked change "switch $1 operator at once" || fail "nginx did not take the change"
     echo "$1 is active; harborage-lb rejoin has the other one follow it"
 }
@@ -186,6 +209,10 @@ switch() {
     known "$1"
     needs_agent
     if [ "$(current 2)" = "$1" ]; then
+        if [ "${2:-}" = now ] && [ -s "$home/journal" ]; then
+            stop_steps
+            echo "put an end to what was under way"
+        fi
         echo "$1 is active already"
     elif [ "$#" -eq 1 ]; then
         switch_over "$1" operator
@@ -218,6 +245,7 @@ activate() {
     known "$1"
     needs_agent
     attach
+    ! away=$(away) || fail "$away; $(journal 1) cannot go on without it, see harborage-lb status"
     [ "$(current 8)" = joined ] || join up
     if [ "$(current 2)" = "$1" ]; then
         echo "$1 is active"

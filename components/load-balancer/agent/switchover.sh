@@ -133,6 +133,21 @@ robot() (
     id=$(one "$1" account "$prefix$account" /robots) && put "$1" "/robots/$id" disable "$2"
 )
 
+# fence NODE: the other one can no longer write to it. Where no change of the active comes after it, it is taken back.
+fence() {
+    echo "$1" >"$home/fenced" && robot "$1" true
+}
+
+# lift: of a failover that did not come, since the agent was killed, or the active was back.
+lift() {
+    to=$(cat "$home/fenced")
+    if [ "$(current 2)" != "$to" ] && [ "$(current 7)" = armed ]; then
+        [ "$(field "$(current 2)" 5)" = well ] && robot "$to" false || return 1
+        tell lifted "$to" "there was no failover; $(current 2) writes to it again"
+    fi
+    rm -f "$home/fenced"
+}
+
 # enabled NODE POLICY true|false
 enabled() (
     id=$(policy "$1" "$2") && put "$1" "/replication/policies/$id" enabled "$3"
@@ -312,9 +327,19 @@ step_check() {
 
 step_quiet() { quiet "$peer"; }
 
+# An `up` has a node follow that it has just set up. Where that has what the active never had, the stack file is wrong about who
+# is to be active, or a failover is forgotten with the load balancer that made it; a person has to say. A tag that is older
+# there is no loss: the active has its image.
 step_differ() {
     only_on "$peer" "$active" >"$work/only" && tags "$work/only" >"$home/differ.new" &&
         mv "$home/differ.new" "$home/rejoin-only-on-$peer.txt" || return 1
+    if [ "$kind $by" = "rejoin up" ]; then
+        awk 'FILENAME == ARGV[1] { there[$1 " " $3] = 1; next } !(($1 " " $3) in there)' "$work/$active" "$work/$peer" >"$work/lost"
+        [ ! -s "$work/lost" ] || {
+            echo "$peer has images that $active does not have, $(wc -l <"$work/lost") of them, for example $(sed 's/ .* / /; s/ /@/; 1q' "$work/lost"); harborage-lb switch $peer now makes it the active one, harborage-lb rejoin has it follow $active all the same" >&2
+            return 1
+        }
+    fi
     count=$(wc -l <"$home/rejoin-only-on-$peer.txt")
     [ "$count" -eq 0 ] ||
         tell differ "$peer" "$count tags are not or not so on $active: rejoin-only-on-$peer.txt; $active overwrites those that it has"
@@ -465,13 +490,15 @@ undo() {
 
 # due FILE SECONDS: whether it is time again.
 due() {
-    [ "$(($(date +%s) - $(cat "$home/$1" 2>/dev/null || echo 0)))" -ge "$2" ] || return 1
-    date +%s >"$home/$1"
+    last=$(cat "$home/$1" 2>/dev/null) || true
+    [ "$(($(date +%s) - ${last:-0}))" -ge "$2" ] || return 1
+    date +%s >"$home/$1.new" && mv "$home/$1.new" "$home/$1"
 }
 
 # keep: an `up` or somebody may have enabled the account of the old active, which still has what was before the failover.
 keep() {
     if [ -s "$home/undo" ]; then (patience=5 tries=1 undo) 2>/dev/null || true; fi
+    if [ -s "$home/fenced" ] && due lifted 5; then (patience=2 tries=1 locked lift) 2>/dev/null || true; fi
     if [ "$(current 7):$(current 8)" = unarmed:joined ] && due guarded 15; then
         (patience=5 tries=1 robot "$(current 2)" true) 2>/dev/null || true
     fi
