@@ -417,7 +417,10 @@ describe("the switchover of two Harbors", function () {
         n1.tags.set("library/app:latest", "sha256:1").set("library/app:new", "sha256:3");
         const refused = await test.command("activate", "n0");
         assert.equal(refused.code, 1);
-        assert.match(refused.err, /differ: n1 has images that n0 does not have, 1 of them, for example library\/app@sha256:3;/);
+        assert.match(
+            refused.err,
+            /differ: n1 has images that n0 does not have, 1 of them, for example library\/app@sha256:3;/,
+        );
         assert.deepEqual([test.active.active, test.active.armed, test.active.joined], ["n0", false, false]);
         assert.equal(n1.tags.get("library/app:latest"), "sha256:1");
         n1.tags.delete("library/app:new");
