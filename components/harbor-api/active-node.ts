@@ -14,6 +14,9 @@ export interface ActiveNodeArgs {
  * says nothing when this is made: there is no load balancer yet.
  */
 export class ActiveNode extends pulumi.CustomResource {
+    /** The agent's epoch when this was last made or changed; undefined where no agent answered then. */
+    declare readonly seenEpoch: pulumi.Output<number | undefined>;
+
     constructor(name: string, args: ActiveNodeArgs, options?: pulumi.CustomResourceOptions) {
         super("harborage:index:ActiveNode", name, { ...args, seenEpoch: undefined }, options);
     }

@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import type * as pulumi from "@pulumi/pulumi";
+import * as pulumi from "@pulumi/pulumi";
 import { runScript, type Machine } from "../machines";
 
 export interface ActivateArgs {
@@ -9,17 +9,18 @@ export interface ActivateArgs {
     readonly project: string;
     /** The node that is to be active, by name. */
     readonly node: string;
-    /** The change of the active node that the stack file knows of; absent where it says none. */
-    readonly epoch?: number;
+    /** The agent's epoch when it was asked whether the node may become active; undefined where there was none yet. */
+    readonly seenEpoch: pulumi.Input<number | undefined>;
 }
 
 /**
- * Has the agent make a node active by a planned switchover, and waits for the end of it: when another node or epoch is
- * said, never at other times. One that was killed goes on without it. Does nothing where the node is active.
+ * Has the agent make a node active by a planned switchover, and waits for the end of it: when another node is said or a
+ * failover was answered for, never at other times. Fails where the active node has changed since the epoch. One that was
+ * killed goes on without it. Does nothing where the node is active.
  */
 export function activateNode(
     name: string,
-    { machine, project, node, epoch }: ActivateArgs,
+    { machine, project, node, seenEpoch }: ActivateArgs,
     options: pulumi.CustomResourceOptions,
 ): pulumi.CustomResource {
     return runScript(
@@ -27,7 +28,12 @@ export function activateNode(
         machine.host,
         {
             script: join(__dirname, "scripts", "activate.sh"),
-            args: [machine.directory, project, node, ...(epoch === undefined ? [] : [String(epoch)])],
+            args: [
+                machine.directory,
+                project,
+                node,
+                pulumi.output(seenEpoch).apply((epoch) => (epoch === undefined ? "" : String(epoch))),
+            ],
             // What a load balancer on a new machine knows of its nodes, it is told again.
             triggers: [machine.prepared.id],
         },

@@ -114,10 +114,14 @@ export function createPairSettings(args: PairSettingsArgs): void {
         throw new Error("a pair of nodes without a second one, or without a failover");
     }
     const replication = new Replication("replication", [first, second], { dependsOn: settings });
-    const { active: node, epoch } = failover;
     activateNode(
         "activate",
-        { machine: machineNamed(machines, machine), project, node, ...(epoch === undefined ? {} : { epoch }) },
+        {
+            machine: machineNamed(machines, machine),
+            project,
+            node: failover.active,
+            seenEpoch: pair.activeNode.seenEpoch,
+        },
         { dependsOn: [...replication.ready] },
     );
 }

@@ -158,6 +158,8 @@ function state(type: string, name: string, inputs: Record<string, unknown>): Rec
             return { address: `${String(inputs["identifier"])}.rds.amazonaws.com` };
         case "aws:elasticache/replicationGroup:ReplicationGroup":
             return { primaryEndpointAddress: `${String(inputs["replicationGroupId"])}.cache.amazonaws.com` };
+        case "harborage:index:ActiveNode":
+            return { seenEpoch: 4 };
         case "harborage:harbor:RobotAccount":
             return { fullName: `robot$${String(inputs["name"])}` };
         case "harborage:harbor:RegistryEndpoint":

@@ -8,7 +8,7 @@
 #                             what is under way, also where NODE is active already
 #   hold SECONDS|off          no failover for so long
 #   rejoin                    after a failover: has the other node follow the active again, and waits for the end of it
-#   activate NODE [EPOCH]     for `up`: NODE is to be active, and was not when the epoch was EPOCH
+#   activate NODE [EPOCH]     for `up`: NODE is to be active, and was not when the epoch was EPOCH; an empty one is any
 #   change NODE               for `up`: no failover while NODE changes
 #   changed NODE              waits until it is well, and ends that
 #   decide                    reads what was seen, and decides
