@@ -7,6 +7,8 @@ export interface ActivateArgs {
     readonly machine: Machine;
     /** The load balancer's compose project. */
     readonly project: string;
+    /** Those of the nodes. */
+    readonly nodes: readonly Machine[];
     /** The node that is to be active, by name. */
     readonly node: string;
     /** The agent's epoch when it was asked whether the node may become active; undefined where there was none yet. */
@@ -14,13 +16,13 @@ export interface ActivateArgs {
 }
 
 /**
- * Has the agent make a node active by a planned switchover, and waits for the end of it: when another node is said or a
- * failover was answered for, never at other times. Fails where the active node has changed since the epoch. One that was
+ * Has the agent make a node active by a planned switchover, and waits for the end of it: when another node is said, a
+ * failover was answered for, or a machine is another one; never at other times. Fails where the active node has changed since the epoch. One that was
  * killed goes on without it. Does nothing where the node is active.
  */
 export function activateNode(
     name: string,
-    { machine, project, node, seenEpoch }: ActivateArgs,
+    { machine, project, nodes, node, seenEpoch }: ActivateArgs,
     options: pulumi.CustomResourceOptions,
 ): pulumi.CustomResource {
     return runScript(
@@ -34,8 +36,8 @@ export function activateNode(
                 node,
                 pulumi.output(seenEpoch).apply((epoch) => (epoch === undefined ? "" : String(epoch))),
             ],
-            // What a load balancer on a new machine knows of its nodes, it is told again.
-            triggers: [machine.prepared.id],
+            // A load balancer on a new machine knows nothing of its nodes, and a node on a new one follows nobody.
+            triggers: [machine, ...nodes].map(({ prepared }) => prepared.id),
         },
         options,
     );

@@ -6,12 +6,13 @@ import type { Certificates } from "../certificates";
 import { ComposeStack, hook, type PlainFile } from "../compose-stack";
 import type { Machine } from "../machines";
 import { hasAgent, healthPort, renderCompose, renderNginx } from "./render";
-import { renderApi, renderLogin, renderNodes, renderProbes } from "./render-agent";
+import { renderApi, renderLogin, renderMachines, renderNodes, renderProbes } from "./render-agent";
 import { nodesCa } from "./render-failover";
 import type { Upstream } from "./upstream";
 
 export { activateNode, type ActivateArgs } from "./activate";
 export { drainNode, restoreNode, type RotationArgs } from "./drain";
+export { trustNodes, type TrustArgs } from "./trust";
 export type { Upstream } from "./upstream";
 
 export interface LoadBalancerArgs {
@@ -45,6 +46,7 @@ function agentFiles(plan: LoadBalancerPlan, upstreams: readonly Upstream[]): Rec
         "harborage-lb": { ...file("harborage-lb.sh"), mode: "0755" },
         ...(failover && {
             "agent/balancer.sh": file("failover.sh"),
+            "agent/machines": text(renderMachines(upstreams)),
             "agent/misses": text(String(failover.misses)),
             "agent/first": text(failover.active),
             "agent/host": text(plan.host),

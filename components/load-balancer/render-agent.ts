@@ -10,6 +10,11 @@ export function renderNodes(upstreams: readonly Upstream[]): string {
     return upstreams.map(({ name, address, port }) => `node ${name} ${address} ${String(port)}\n`).join("");
 }
 
+/** Which machines they are on, as records of failover.awk. */
+export function renderMachines(upstreams: readonly Upstream[]): string {
+    return upstreams.map(({ name, machine }) => (machine === undefined ? "" : `machine ${name} ${machine}\n`)).join("");
+}
+
 /**
  * What tells whether a node is well, by name. Harbor's health answers 200 whatever it says, and does not notice a wrong
  * token key; CNCF Distribution answers /v2/ with 503 when its storage is away.

@@ -91,7 +91,7 @@ export function createRegistry(args: RegistryArgs): Registry {
     const pair = createPair(args, registry, secrets);
     const nodes = inTurn(
         args,
-        [...quiesceOthers(args, registry.config.version), ...(pair === undefined ? [] : [pair.activeNode])],
+        [...quiesceOthers(args, registry.config.version), ...(pair?.ready ?? [])],
         (place) =>
             new HarborNode(place.node.name, {
                 stack,
@@ -172,7 +172,14 @@ function inTurn(
                 isAlone ? waits : [drainNode(`${node.name}-drain`, rotation(changed), { dependsOn: waits })],
         });
         nodes.push({
-            upstream: address.apply((host) => ({ name: node.name, address: host, port: node.port })),
+            upstream: pulumi
+                .all([address, node.peer === undefined ? undefined : machine.prepared.id])
+                .apply(([host, id]) => ({
+                    name: node.name,
+                    address: host,
+                    port: node.port,
+                    ...(id === undefined ? {} : { machine: id }),
+                })),
             released,
             ready: isAlone
                 ? [released]

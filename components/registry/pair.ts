@@ -2,7 +2,7 @@ import * as pulumi from "@pulumi/pulumi";
 import type { HarborPlan, NodePlan, Plan } from "../../config/plan";
 import type { Certificates } from "../certificates";
 import { ActiveNode, type Provider } from "../harbor-api";
-import { activateNode, type LoadBalancer, type Upstream } from "../load-balancer";
+import { activateNode, trustNodes, type LoadBalancer, type Upstream } from "../load-balancer";
 import { hostAndPort } from "../load-balancer/upstream";
 import { machineNamed, nodeAddress, type Machine } from "../machines";
 import { adminOf, HarborSettings, type HarborSecrets, type HttpsArgs } from "./harbor";
@@ -10,8 +10,10 @@ import { Replication, type Replica } from "./replication";
 
 /** What an active node and its standby have in common before they run. */
 export interface Pair {
-    /** Which is to be active: made, or asked about, before anything of either is touched. */
+    /** Which is to be active. */
     readonly activeNode: ActiveNode;
+    /** What must be done before anything of either is touched. */
+    readonly ready: readonly pulumi.Resource[];
     /** The API of each, by the node's name, whichever is active. */
     readonly apis: ReadonlyMap<string, Provider>;
 }
@@ -28,11 +30,12 @@ export function createPair(
     registry: HarborPlan,
     secrets: HarborSecrets,
 ): Pair | undefined {
-    const { failover, machine } = plan.loadBalancer;
+    const { failover, machine, project } = plan.loadBalancer;
     if (failover === undefined) {
         return undefined;
     }
-    const { address } = machineNamed(machines, machine);
+    const balancer = machineNamed(machines, machine);
+    const { address } = balancer;
     const { caCertificate } = certificates;
     const apis = new Map(
         Object.entries(failover.adminPorts).map(([name, port]) => [
@@ -50,7 +53,12 @@ export function createPair(
         // The agent answers behind the door to each of them.
         { provider: apiOf(apis, failover.active) },
     );
-    return { activeNode, apis };
+    const trust = trustNodes(
+        "load-balancer-trust",
+        { machine: balancer, project, caCertificate },
+        { dependsOn: [balancer.prepared.ready, activeNode] },
+    );
+    return { activeNode, ready: [activeNode, trust], apis };
 }
 
 /** What a node of a pair serves HTTPS with, and where it finds the other one. */
@@ -119,6 +127,7 @@ export function createPairSettings(args: PairSettingsArgs): void {
         {
             machine: machineNamed(machines, machine),
             project,
+            nodes: plan.nodes.map((each) => machineNamed(machines, each.machine)),
             node: failover.active,
             seenEpoch: pair.activeNode.seenEpoch,
         },

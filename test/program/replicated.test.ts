@@ -118,6 +118,22 @@ describe("program with an active node and a standby", function () {
         }
     });
 
+    it("has the load balancer believe the nodes' certificates before they have them", () => {
+        const trust = command("load-balancer-trust");
+        assert.ok(String(plain(trust.inputs["stdin"])).includes(String(run.outputs["caCertificate"])));
+        for (const name of nodes) {
+            assert.ok(waits(command(`${name}-release`), key(trust)), name);
+        }
+    });
+
+    it("tells the agent which machines the nodes are on, and makes one follow again that is another one", () => {
+        const ids = nodes.map((name) => new RegExp(`^machine ${name} (\\S+)$`, "m").exec(files("load-balancer"))?.[1]);
+        assert.equal(new Set(ids).size, 2);
+        const triggers = command("activate").inputs["triggers"] as string[];
+        assert.equal(triggers.length, 3);
+        assert.ok(ids.every((id) => id !== undefined && triggers.includes(id)));
+    });
+
     it("changes one node after the other", () => {
         assert.ok(reaches(run, command("second-release").dependsOn, "command:remote:Command first-release"));
     });

@@ -414,12 +414,15 @@ describe("the agent's failover", function () {
         assert.equal(await failovers(1), 0);
     });
 
-    it("has to be prepared again when a node is elsewhere, and when the active is no longer one", async () => {
+    it("has to be prepared again when a node is elsewhere or another machine, and when the active is no longer one", async () => {
         const kept = [
+            "was n0 a-1",
             "state n0 10.0.0.1 443 well 1000 9 0 0 1000 well",
+            "was n1 b-2",
             "state n1 10.0.0.9 443 well 1000 9 0 0 1000 well",
             "active n0 4 900 T up armed joined 1 planned",
         ];
+        const elsewhere = ["node n0 10.0.0.1 443", "node n1 10.0.0.9 443"];
         const told = async (nodeList: readonly string[]) =>
             JSON.parse(
                 (await awk(["now 1001 T", ...nodeList, ...kept, "decide"]))
@@ -428,6 +431,9 @@ describe("the agent's failover", function () {
             ) as Record<string, unknown>;
         const moved = await told(list);
         assert.deepEqual([moved.active, moved.epoch, moved.armed, moved.joined], ["n0", 4, false, false]);
+        assert.equal((await told([...elsewhere, "machine n0 a-1", "machine n1 b-2"])).joined, true);
+        const rebuilt = await told([...elsewhere, "machine n0 a-1", "machine n1 b-3"]);
+        assert.deepEqual([rebuilt.active, rebuilt.epoch, rebuilt.armed, rebuilt.joined], ["n0", 4, false, false]);
         const gone = await told(["node n1 10.0.0.9 443", "node n2 10.0.0.3 443", "first n2"]);
         assert.deepEqual([gone.active, gone.epoch, gone.armed, gone.joined, gone.by], ["n2", 5, false, false, "new"]);
         assert.equal(gone.reason, "n0 is no longer a node");

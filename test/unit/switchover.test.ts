@@ -65,6 +65,7 @@ class Bed {
             "release/agent/balancer.sh": decides.replace(told, () => killedFenced + told),
             "release/agent/switchover.sh": steps.replace(line, () => killed),
             "release/agent/nodes": ports.map((port, i) => `node n${i} 127.0.0.1 ${port}\n`).join(""),
+            "release/agent/machines": "machine n0 first-1\nmachine n1 second-1\n",
             "release/agent/misses": "3\n",
             "release/agent/probe-seconds": "1\n",
             "release/agent/first": "n0\n",
@@ -427,6 +428,13 @@ describe("the switchover of two Harbors", function () {
         await test.succeeds("activate", "n0");
         assert.deepEqual(test.direction, toRight);
         assert.equal(n1.tags.get("library/app:latest"), "sha256:2");
+        // It is set up anew: what it had is gone.
+        n1.tags.clear();
+        writeFileSync(join(test.folder, "release/agent/machines"), "machine n0 first-1\nmachine n1 second-2\n");
+        await test.until("it follows nobody", 60, () => test.active.armed === false && test.active.joined === false);
+        await test.succeeds("activate", "n0");
+        assert.equal(n1.tags.get("library/app:latest"), "sha256:2");
+        assert.deepEqual([test.active.active, test.active.armed, test.active.epoch], ["n0", true, 1]);
     });
 
     scenario("holds while `up` changes a node, and can be had at once", async (test) => {

@@ -5,7 +5,8 @@
 #   misses NUMBER                  rounds in a row that a dead active may miss; one that is only sick, five times as many
 #   each SECONDS                   how often there is a round
 #   first NAME                     who is active where nothing was decided before
-#   state, active, hold, refused   what was decided before, as it was written
+#   machine NAME ID                which machine a node is on
+#   was, state, active, hold, refused    what was decided before, as it was written
 #   seen NAME CLASS REASON...      one round of probes; a node that is left out was not looked at
 #   hold WHO SECONDS               no failover until then; 0 ends it. `operator` and `up` each have one
 #   journal WORDS...               a switchover or a rejoin is under way; as each of the following, for one decision
@@ -48,8 +49,12 @@ $1 == "node" && !($2 in address) {
     wells[$2] = ills[$2] = deads[$2] = looked[$2] = 0
 }
 
+$1 == "machine" { machine[$2] = $3 }
+
 # A node that is elsewhere now has no history, and may be another machine, that follows nobody.
-$1 == "state" && ($2 in place) && place[$2] != $3 " " $4 { moved = moved (moved == "" ? "" : " and ") $2; next }
+$1 == "was" && ($2 in machine) && machine[$2] != $3 { move($2) }
+$1 == "state" && ($2 in place) && place[$2] != $3 " " $4 { move($2) }
+$1 == "state" && index(" " moved " ", " " $2 " ") { next }
 
 $1 == "state" && ($2 in place) {
     class[$2] = $5; since[$2] = $6
@@ -59,7 +64,7 @@ $1 == "state" && ($2 in place) {
 $1 == "active" {
     active = $2; epoch = $3 + 0; changed = $4 + 0; changed_time = $5; by = $6
     armed = $7 == "armed"; joined = $8 == "joined"; failovers = $9 + 0; why = rest(10)
-    if (moved != "" && joined) { armed = joined = 0; report("unarmed", active, "", moved " moved") }
+    if (moved != "" && joined) { armed = joined = 0; report("unarmed", active, "", moved " is elsewhere or another machine now") }
     moved = ""
 }
 
@@ -72,6 +77,8 @@ $1 == "switch" && ($2 in place) { begin(); change($2, $3, rest(4), "switch") }
 $1 == "arm" { begin(); arm() }
 $1 == "fenced" { fenced[$2] = $3; fence_reason = rest(4) }
 $1 == "decide" { decide() }
+
+function move(node) { if (!index(" " moved " ", " " node " ")) moved = moved (moved == "" ? "" : " ") node }
 
 # What was seen before a longer pause says nothing of now.
 function fresh(node) { return now - looked[node] <= 2 * each + 8 }
@@ -178,6 +185,7 @@ function write(    i, node) {
     gauges = ""
     for (i = 1; i <= count; i++) {
         node = order[i]
+        if (node in machine) print "was", node, machine[node] >state
         print "state", node, place[node], class[node], since[node], wells[node], ills[node], deads[node], looked[node], reason[node] >state
         # The only one: beside a second that is `down`, nginx gives up when the node closes a connection that was kept.
         if (node == active) printf "server %s; # %s\n", address[node], node >servers

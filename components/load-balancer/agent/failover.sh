@@ -46,6 +46,7 @@ decide_once() {
         echo "misses $(cat "$release/agent/misses")"
         echo "each $probe_seconds"
         echo "first $(cat "$release/agent/first")"
+        cat "$release/agent/machines"
         before
         [ ! -s "$home/journal" ] || awk '{ print "journal", $1, "to", $4, "at", $6 }' "$home/journal"
         [ ! -s "$home/lag" ] || sed 's/^/lag /' "$home/lag"
