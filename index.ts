@@ -1,5 +1,5 @@
 import { Certificates } from "./components/certificates";
-import { LoadBalancer } from "./components/load-balancer";
+import { drainNode, LoadBalancer } from "./components/load-balancer";
 import { createMachines, machineNamed } from "./components/machines";
 import { stackOutputs } from "./components/outputs";
 import { createRegistry, createSettings } from "./components/registry";
@@ -8,7 +8,9 @@ import { loadStack } from "./config/load";
 
 const { plan, secret } = loadStack();
 
-const machines = createMachines(plan, secret);
+const machines = createMachines(plan, secret, (node, machine, change, options) =>
+    drainNode(`${node.machine}-hold`, { machine, plan: plan.loadBalancer, node: node.name, change }, options),
+);
 const balancerMachine = machineNamed(machines, plan.loadBalancer.machine);
 
 const certificates = new Certificates("certificates", {

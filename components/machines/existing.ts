@@ -2,7 +2,7 @@ import * as pulumi from "@pulumi/pulumi";
 import type { BaselineConfig } from "../../config/baseline";
 import type { ExistingPlan, MachinePlan, SshPlan } from "../../config/plan";
 import type { Host, Machine, Prepared } from "./machine";
-import { prepareMachine } from "./prepare";
+import { prepareMachine, type BeforeChange } from "./prepare";
 import { connectionOf, sshHost } from "./ssh";
 
 export interface ExistingMachineArgs {
@@ -12,6 +12,7 @@ export interface ExistingMachineArgs {
     readonly baseline: BaselineConfig;
     /** A secret of the stack file, by name. */
     readonly secret: (name: string) => pulumi.Output<string>;
+    readonly beforeChange?: BeforeChange;
 }
 
 /** Seconds until a machine that should be there is given up. */
@@ -47,6 +48,7 @@ export class ExistingMachine extends pulumi.ComponentResource implements Machine
             plan,
             host: this.host,
             instance: String(plan.generation),
+            ...(args.beforeChange && { beforeChange: args.beforeChange }),
             system: { baseline, ...(place.dataDevice === undefined ? {} : { dataDisk: place.dataDevice }) },
         });
         this.name = name;

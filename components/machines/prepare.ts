@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { remote } from "@pulumi/command";
 import * as pulumi from "@pulumi/pulumi";
@@ -21,7 +22,15 @@ export interface PrepareArgs {
         /** The disk for the data: a device, or `serial=…`. */
         readonly dataDisk?: pulumi.Input<string>;
     };
+    readonly beforeChange?: BeforeChange;
 }
+
+/**
+ * What must be done before anything is changed on a machine that may disturb its services, such as a restart of Docker.
+ *
+ * @param change a text that is another one with each such change
+ */
+export type BeforeChange = (change: pulumi.Output<string>, options: pulumi.CustomResourceOptions) => pulumi.Resource;
 
 const script = (file: string) => join(__dirname, "scripts", file);
 
@@ -66,24 +75,29 @@ export function prepareMachine(parent: pulumi.Resource, args: PrepareArgs): Prep
         { parent, ...(files.length === 0 ? {} : { hooks: { beforeCreate: checks, beforeUpdate: checks } }) },
     );
     const sent = files.length === 0 ? [] : sendFiles(parent, { ...args, id, files, after: preflight });
+    const data =
+        system &&
+        renderBaseline({
+            baseline: system.baseline,
+            ports: plan.ports.map(({ port }) => port),
+            dataDirectory: `${directory}/data`,
+            placeOf: (file) => placeOn(host, directory, file),
+        });
+    const change = pulumi.all([id, data]).apply((parts) => createHash("sha256").update(parts.join("\0")).digest("hex"));
+    const looked = args.beforeChange?.(change, { parent, dependsOn: preflight }) ?? preflight;
     const mounted =
-        system === undefined
-            ? preflight
+        data === undefined
+            ? looked
             : runScript(
                   `${name}-system`,
                   host,
                   {
                       script: script("system.sh"),
-                      args: [directory, id, system.dataDisk ?? "-"],
-                      data: renderBaseline({
-                          baseline: system.baseline,
-                          ports: plan.ports.map(({ port }) => port),
-                          dataDirectory: `${directory}/data`,
-                          placeOf: (file) => placeOn(host, directory, file),
-                      }),
+                      args: [directory, id, system?.dataDisk ?? "-"],
+                      data,
                       triggers,
                   },
-                  { parent, dependsOn: [preflight, ...sent] },
+                  { parent, dependsOn: [looked, ...sent] },
               );
     const ready = runScript(
         `${name}-baseline`,

@@ -15,13 +15,14 @@ const staging = settingsOf("Pulumi.staging.yaml");
 const lb = { kind: "openstack", image: "debian-12", flavor: "m1.small", floatingIp: true };
 const node = { kind: "openstack", image: "debian-12", flavor: "m1.large", dataVolume: { sizeGiB: 40 } };
 
-const settings = (topology: object = {}) => ({
+const settings = (topology: object = {}, more: object = {}) => ({
     ...staging,
     publicName: "registry.example.com",
     machines: { lb, first: node, second: node },
     topology: { kind: "replicated", nodes: ["first", "second"], loadBalancer: "lb", ...topology },
     loadBalancer: { mode: "http", adminCidrs: ["203.0.113.0/24"] },
     storage: {},
+    ...more,
 });
 
 const nodes = ["first", "second"] as const;
@@ -46,11 +47,14 @@ describe("program with an active node and a standby", function () {
 
     let run: ProgramRun;
     let switched: ProgramRun;
+    let changed: ProgramRun;
 
     before(async () => {
-        [run, switched] = await Promise.all([
+        const baseline = { docker: { daemon: { "log-level": "warn" } } };
+        [run, switched, changed] = await Promise.all([
             runProgram({ settings: settings() }),
             runProgram({ settings: settings({ active: "second", epoch: 5 }) }),
+            runProgram({ settings: settings({}, { baseline }) }),
         ]);
         assert.equal(run.error?.message, undefined);
         assert.equal(switched.error?.message, undefined);
@@ -132,6 +136,20 @@ describe("program with an active node and a standby", function () {
         const triggers = command("activate").inputs["triggers"] as string[];
         assert.equal(triggers.length, 3);
         assert.ok(ids.every((id) => id !== undefined && triggers.includes(id)));
+    });
+
+    it("lets nobody take over while a machine of a node is changed", () => {
+        const holdOf = (name: string, of = run) => find("command:remote:Command", `${name}-hold`, of);
+        for (const name of nodes) {
+            const hold = holdOf(name);
+            assert.match(String(hold.inputs["create"]), new RegExp(` harborage-dev-lb change ${name} [0-9a-f]{64}$`));
+            assert.deepEqual(hold.inputs["connection"], command("load-balancer-release").inputs["connection"]);
+            assert.ok(waits(hold, `command:remote:Command ${name}-preflight`));
+            assert.ok(command(`${name}-system`).dependsOn.includes(key(hold)));
+            assert.equal(holdOf(name, switched).inputs["create"], hold.inputs["create"]);
+            assert.notEqual(holdOf(name, changed).inputs["create"], hold.inputs["create"]);
+        }
+        assert.equal(resourcesOf(run, "command:remote:Command").filter(({ name }) => name.endsWith("-hold")).length, 2);
     });
 
     it("changes one node after the other", () => {

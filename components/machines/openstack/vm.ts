@@ -5,7 +5,7 @@ import * as tls from "@pulumi/tls";
 import type { BaselineConfig } from "../../../config/baseline";
 import type { MachinePlan, OpenstackMachinePlan } from "../../../config/plan";
 import type { Host, Machine, Prepared } from "../machine";
-import { prepareMachine } from "../prepare";
+import { prepareMachine, type BeforeChange } from "../prepare";
 import { sshHost } from "../ssh";
 import type { OpenstackCloud } from "./cloud";
 import { failureHint } from "./hints";
@@ -19,6 +19,7 @@ export interface OpenstackMachineArgs {
     readonly cloud: OpenstackCloud;
     /** The machine that SSH goes through. */
     readonly jump?: Machine;
+    readonly beforeChange?: BeforeChange;
 }
 
 /** What counts when a VM is made, and is nothing that a living one would be replaced for: that is asked for by `generation`. */
@@ -125,6 +126,7 @@ export class OpenstackMachine extends pulumi.ComponentResource implements Machin
             plan,
             host: this.host,
             instance: incarnation.hex,
+            ...(args.beforeChange && { beforeChange: args.beforeChange }),
             system: {
                 baseline: args.baseline,
                 // A larger disk is another text: its file system is made larger.
