@@ -273,6 +273,11 @@ describe("the switchover of two Harbors", function () {
             assert.equal(fetched(to), before + 1, key);
             assert.equal(to.tags.get(key), digest);
         }
+        // n1 is active. What was deleted there, and the other node was not told of:
+        n1.tags.delete("library/app:v1");
+        await test.succeeds("switch", "n0");
+        assert.equal(test.file("balancer/switchover-only-on-n0.txt"), "library/app v1 sha256:1\n");
+        assert.match(test.file("log"), /"event":"differ","node":"n0",.*1 tags are not on n1, and will be there again/);
     });
 
     scenario("is undone when the other node does not have everything", async (test) => {

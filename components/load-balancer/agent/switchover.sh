@@ -299,8 +299,12 @@ inventory() (
 
 # only_on NODE OTHER: what NODE has and OTHER does not have so.
 only_on() {
-    inventory "$1" "$work/$1" && inventory "$2" "$work/$2" &&
-        awk 'FILENAME == ARGV[1] { there[$0] = 1; next } !($0 in there)' "$work/$2" "$work/$1"
+    inventory "$1" "$work/$1" && inventory "$2" "$work/$2" && beyond "$1" "$2"
+}
+
+# beyond NODE OTHER: the same of the inventories that were made last.
+beyond() {
+    awk 'FILENAME == ARGV[1] { there[$0] = 1; next } !($0 in there)' "$work/$2" "$work/$1"
 }
 
 # tags: of an inventory.
@@ -387,6 +391,10 @@ step_compare() {
         echo "$peer does not have $(wc -l <"$work/missing") of $(tags "$work/$active" | wc -l) tags as $active has them, for example $(head -n 3 "$work/missing" | cut -d ' ' -f 1,2 | tr ' \n' ': ')" >&2
         return 1
     }
+    # What was deleted while the other node was away is there still: the replication tells of a deletion once.
+    beyond "$peer" "$active" | tags >"$home/beyond.new" && mv "$home/beyond.new" "$home/switchover-only-on-$peer.txt" || return 1
+    count=$(wc -l <"$home/switchover-only-on-$peer.txt")
+    [ "$count" -eq 0 ] || tell differ "$peer" "$count tags are not on $active, and will be there again: switchover-only-on-$peer.txt"
 }
 
 step_switch() { echo "switch $peer $by planned" | locked decide; }
