@@ -1,25 +1,19 @@
 import assert from "node:assert/strict";
-import { createHash } from "node:crypto";
-import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { Agent, request } from "node:https";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, beforeEach, describe, it } from "mocha";
-import { archive } from "../../components/compose-stack/archive";
-import { renderFiles, type PlainFile } from "../../components/compose-stack/render-files";
-import { balancerFiles } from "../../components/load-balancer";
-import { scriptText } from "../../components/machines/script-text";
+import type { PlainFile } from "../../components/compose-stack/render-files";
 import type { LoadBalancerPlan } from "../../config/plan";
-import { standInImages } from "../../toolchain/images/build";
 import { ask } from "../support/client";
-import { docker, ensureDocker, lifeOf, removeContainersOf } from "../support/docker";
+import { docker, lifeOf } from "../support/docker";
 import { FakeNode } from "../support/fake-node";
 import { freePorts } from "../support/launcher";
-import { attempt, run, until, type Ran } from "../support/processes";
+import { LocalBalancer } from "../support/local-balancer";
+import { until, type Ran } from "../support/processes";
 import { selfSigned } from "../support/self-signed";
 
 const stack = `test-balancer-${process.pid}`;
-const project = `harborage-${stack}-lb`;
 
 /** A client that keeps connections and tries nothing twice, but for what RFC 9112, 9.3.1 asks of every client. */
 class Load {
@@ -86,34 +80,21 @@ class Load {
 describe("a load balancer with several nodes", function () {
     this.timeout("5m");
 
-    const folder = mkdtempSync(join(tmpdir(), "harborage-balancer-"));
+    const certificate = selfSigned(["DNS:registry.test"]);
+    const balancer = new LocalBalancer(stack, certificate);
+    const { project } = balancer;
     const container = `${project}-nginx-1`;
     const nodes = ["a", "b", "c"].map((name, index) => new FakeNode(name, `127.0.9.${index + 1}`, 5000));
     const [a, b, c] = nodes as [FakeNode, FakeNode, FakeNode];
     let plan: LoadBalancerPlan;
 
-    const script = (name: string, words: readonly string[], data = ""): Promise<Ran> =>
-        attempt("bash", ["-s", "--", "apply", folder, ...words], {
-            input: scriptText(join(__dirname, "../../components", name), data),
-        });
-    /** Makes a release, as `up` does. */
-    const release = async (
+    const release = (
         behind: readonly FakeNode[],
-        more: Record<string, PlainFile> = {},
+        files: Record<string, PlainFile> = {},
         engine: LoadBalancerPlan["engine"] = "harbor",
-    ): Promise<Ran> => {
-        const { key, cert } = certificate;
-        const chosen = { ...plan, engine, nodes: behind.map(({ name }) => name) };
-        const text = renderFiles({ ...balancerFiles(stack, chosen, behind), ...more });
-        const hash = createHash("sha256").update(text).digest("hex");
-        const secrets = await archive({ "root/server.crt": cert, "root/server.key": key });
-        const files = await script("compose-stack/scripts/files.sh", [project, hash], text);
-        assert.equal(files.code, 0, files.output);
-        return script("compose-stack/scripts/release.sh", ["1", project, hash, "60"], secrets);
-    };
-    const certificate = selfSigned(["DNS:registry.test"]);
-    const command = (...words: readonly string[]) =>
-        attempt(join(folder, "stacks", project, "current/harborage-lb"), words);
+    ): Promise<Ran> => balancer.release({ ...plan, engine, nodes: behind.map(({ name }) => name) }, behind, { files });
+    const command = (...words: readonly string[]) => balancer.command(...words);
+    const rotation = () => balancer.rotation();
     /** What `status` says of a node, but for its address and for how long. */
     const statusOf = async (node: FakeNode) => {
         const { stdout } = await command("status");
@@ -123,17 +104,10 @@ describe("a load balancer with several nodes", function () {
             ?.split(/\s+/);
         return words && { class: words[2], rotation: words[3], why: words.slice(6).join(" ") };
     };
-    const rotation = () =>
-        readFileSync(join(folder, "balancer/nodes.conf"), "utf8")
-            .split("\n")
-            .filter((line) => line !== "" && !line.includes(" down;"))
-            .map((line) => line.replace(/^.*# /, ""))
-            .join(" ");
     /** How soon it is so is for bench/ to say; a node that keeps falling is out for longer each time. */
     const untilRotation = (expected: string) => until(`in rotation: ${expected}`, 60, () => rotation() === expected);
     /** Whether nginx knows how to keep idle connections on a reload. */
-    const keepsConnections = () =>
-        readFileSync(join(folder, "stacks", project, "current/release.conf"), "utf8").includes("keepalive_min_timeout");
+    const keepsConnections = () => balancer.current("release.conf").includes("keepalive_min_timeout");
     const underLoad = async (action: () => Promise<void>) => {
         const load = new Load(plan.httpsPort, 8, 5);
         await action().finally(() => load.end());
@@ -145,16 +119,12 @@ describe("a load balancer with several nodes", function () {
     };
 
     before(async () => {
-        await ensureDocker();
-        const images = await standInImages();
-        if (images !== undefined) {
-            await run("docker", ["load", "--quiet", "--input", images.bundle.path]);
-        }
+        await balancer.prepare();
         const [httpsPort = 0, httpPort = 0] = await freePorts(2);
         plan = {
             machine: "box",
             project,
-            image: images?.nginx ?? "nginx:1.30.1",
+            image: balancer.image,
             host: "registry.test",
             httpsPort,
             httpPort,
@@ -165,9 +135,6 @@ describe("a load balancer with several nodes", function () {
             engine: "harbor",
             nodes: [],
         };
-        writeFileSync(join(folder, "incarnation"), "1\n");
-        mkdirSync(join(folder, "stacks", project, "plain"), { recursive: true });
-        mkdirSync(join(folder, "stacks", project, "releases"));
         for (const node of nodes) {
             await node.become("well");
         }
@@ -184,11 +151,10 @@ describe("a load balancer with several nodes", function () {
     });
 
     after(async () => {
-        await removeContainersOf(stack);
+        await balancer.remove();
         for (const node of nodes) {
             await node.become("dead");
         }
-        await run("rm", ["-rf", folder]);
     });
 
     it("sends requests to all of them, and says in its log which one answered", async () => {

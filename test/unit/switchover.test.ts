@@ -7,7 +7,7 @@ import { text } from "node:stream/consumers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { after, before, describe, it } from "mocha";
 import { selfSigned } from "../support/self-signed";
-import { FakeHarbor } from "./support/fake-harbor";
+import { FakeHarbor } from "../support/fake-harbor";
 
 const programs = join(__dirname, "../../components/load-balancer/agent");
 const HOST = "registry.failover.test";

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { text } from "node:stream/consumers";
-import { startHttpsServer, type HttpsServer } from "../../support/https-server";
+import { startHttpsServer, type HttpsServer } from "./https-server";
 
 interface Policy {
     readonly id: number;
@@ -16,7 +16,7 @@ interface Execution {
     readonly start_time: string;
 }
 
-/** A Harbor's API as far as the agent of two nodes uses it, with what it holds in memory. */
+/** A Harbor as far as the agent of two nodes uses it, with what it holds in memory; pulls are told who answered, by its port. */
 export class FakeHarbor {
     /** `repository:tag` to digest; without a tag `repository@digest`, and `repository+digest` is attached to what else is there. */
     readonly tags = new Map<string, string>();
@@ -51,7 +51,8 @@ export class FakeHarbor {
     port = 0;
     private server: HttpsServer | undefined;
 
-    constructor(private readonly identity: { readonly cert: string; readonly key: string }) {}
+    /** @param identity what it serves HTTPS with; another one from its next start on */
+    constructor(public identity: { readonly cert: string; readonly key: string }) {}
 
     /** At the port that it had before, if it had one. */
     async start(): Promise<number> {
@@ -128,6 +129,15 @@ export class FakeHarbor {
             response.writeHead(status, { "content-type": "application/json", ...headers });
             return response.end(body === undefined ? "" : `${JSON.stringify(body)}\n`);
         };
+        if (url.pathname === "/service/token") {
+            return send(200, { token: "a.b.c" });
+        }
+        if (path === "/health") {
+            return send(200, { status: "healthy", components: [{ name: "core", status: "healthy" }] });
+        }
+        if (url.pathname.startsWith("/v2/")) {
+            return send(path === "/v2/" ? 401 : 200, {}, { "x-node": String(this.port) });
+        }
         const refuse = (status: number, message: string): ServerResponse =>
             send(status, { errors: [{ code: "X", message }] });
         const page = (items: readonly object[]): ServerResponse => {
