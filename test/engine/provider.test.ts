@@ -151,9 +151,17 @@ describe("provider", function () {
 
     it("stops what knows nothing of a failover with a question, and warns where nobody can be asked", async () => {
         const node: Declared = { type: "ActiveNode", name: "active", args: { node: "first" } };
+        const seenEpoch = () => stack.run("stack", "output", "seenEpoch");
+        active = undefined;
+        stack.declare(config, [node]);
+        await stack.run("up");
+        assert.match(await seenEpoch(), /^epoch undefined$/m);
+        stack.declare(config, []);
+        await stack.run("up");
         stack.declare(config, [node]);
         active = { active: "first", epoch: 1 };
         await stack.run("up");
+        assert.match(await seenEpoch(), /^epoch 1$/m);
         active = undefined;
         assert.match(await stack.run("preview"), /warning: nobody knows which node is active now: Harbor answered 400/);
         active = { active: "second", epoch: 2, since: "2026-05-02T03:04:05Z", by: "agent", reason: "first is dead" };

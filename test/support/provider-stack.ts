@@ -37,6 +37,7 @@ for (const { type, name, args, options, after = [] } of resources) {
     const all = { provider, dependsOn: after.map((each) => made[each]), ...options };
     made[name] = type.includes(":") ? new pulumi.CustomResource(type, name, value(args), all) : new api[type](name, value(args), all);
 }
+if ("active" in made) exports.seenEpoch = made.active.seenEpoch.apply((epoch) => "epoch " + epoch);
 if ("robot" in made) exports.robot = { name: made.robot.fullName, secret: made.robot.secret };
 `;
 
