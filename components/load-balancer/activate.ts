@@ -17,8 +17,8 @@ export interface ActivateArgs {
 
 /**
  * Has the agent make a node active by a planned switchover, and waits for the end of it: when another node is said, a
- * failover was answered for, or a machine is another one; never at other times. Fails where the active node has changed since the epoch. One that was
- * killed goes on without it. Does nothing where the node is active.
+ * failover was answered for, or a machine is another one; never at other times. Fails where the active node has changed
+ * since the epoch. One that was killed goes on without it. Where the node is active, at most the other one follows it.
  */
 export function activateNode(
     name: string,

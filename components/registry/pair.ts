@@ -58,7 +58,9 @@ export function createPair(
         { machine: balancer, project, caCertificate },
         { dependsOn: [balancer.prepared.ready, activeNode] },
     );
-    return { activeNode, ready: [activeNode, trust], apis };
+    // The hold that one machine's change takes ends when the first node is well again: none may still be changed then.
+    const prepared = plan.nodes.map(({ machine: each }) => machineNamed(machines, each).prepared.ready);
+    return { activeNode, ready: [activeNode, trust, ...prepared], apis };
 }
 
 /** What a node of a pair serves HTTPS with, and where it finds the other one. */

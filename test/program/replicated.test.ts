@@ -146,6 +146,7 @@ describe("program with an active node and a standby", function () {
             assert.deepEqual(hold.inputs["connection"], command("load-balancer-release").inputs["connection"]);
             assert.ok(waits(hold, `command:remote:Command ${name}-preflight`));
             assert.ok(command(`${name}-system`).dependsOn.includes(key(hold)));
+            assert.ok(waits(command(`${peer[name]}-drain`), `command:remote:Command ${name}-baseline`));
             assert.equal(holdOf(name, switched).inputs["create"], hold.inputs["create"]);
             assert.notEqual(holdOf(name, changed).inputs["create"], hold.inputs["create"]);
         }
