@@ -11,11 +11,13 @@ import { builtPlugin } from "../toolchain/stand-ins";
 import { prepareS3Server } from "./support/s3-server";
 import { SshMachine } from "./support/ssh-machine";
 import { machineRoot } from "./support/ssh-machine/root";
+import { storageImages } from "./support/storage-images";
 
-/** What the machines start from that tests reach by SSH. */
-async function ensureMachineRoots(): Promise<void> {
+/** What the machines start from that tests reach by SSH, and the databases of those that share what they store. */
+async function ensureMachines(): Promise<void> {
     if (await SshMachine.possible()) {
         await Promise.all([machineRoot(false), machineRoot(true)]);
+        await storageImages();
     }
 }
 
@@ -27,7 +29,7 @@ Promise.all([
     which("go") === undefined ? undefined : builtPlugin("openstack"),
     // For tests only, so a machine where everything can be downloaded may have no Go.
     which("go") === undefined ? undefined : prepareS3Server(),
-    ensureMachineRoots(),
+    ensureMachines(),
 ]).catch((error: unknown) => {
     console.error(error instanceof Error ? error.message : error);
     process.exitCode = 1;

@@ -1,4 +1,6 @@
+import fc from "fast-check";
 import Mocha from "mocha";
+import { testSeed } from "./support/random";
 
 /** What came of the tests of one kind; a test that did not run is in none of these. */
 export interface KindResult {
@@ -27,6 +29,7 @@ function described(test: Mocha.Runnable, error: unknown): string {
 
 /** Runs test files in this process and reports to the parent: `run-kind.ts TEXT_OF_TITLES FILE...` */
 async function main([grep, ...files]: readonly string[]): Promise<void> {
+    fc.configureGlobal({ seed: testSeed });
     const mocha = new Mocha({
         reporter: "spec",
         slow: SLOW,

@@ -223,7 +223,7 @@ describe("what is said of a bucket before nodes start", function () {
 
     it("is nothing where a new key is known in time", async () => {
         const made = ["made", "made user's secret"] as [string, string];
-        const looking = objects({ settleSeconds: 12 }, made);
+        const looking = objects({ settleSeconds: 30 }, made);
         await delay(1000);
         await plain.addUser(...made);
         await delay(2000);

@@ -9,7 +9,8 @@ import { valkeyFiles } from "../../components/storage/valkey";
 import { renderUsers } from "../../components/storage/valkey/render";
 import { ComposeProject } from "../support/compose-project";
 import { docker, ensureDocker, lifeOf } from "../support/docker";
-import { attempt } from "../support/processes";
+import { freePorts } from "../support/launcher";
+import { attempt, until } from "../support/processes";
 import { selfSigned } from "../support/self-signed";
 import { storageImages } from "../support/storage-images";
 
@@ -31,8 +32,11 @@ describe("storage that runs on a machine", function () {
 
     let folder: string;
     let images: Awaited<ReturnType<typeof storageImages>>;
+    let ports: { readonly database: number; readonly cache: number };
 
     before(async () => {
+        const [database = 0, cache = 0] = await freePorts(2);
+        ports = { database, cache };
         folder = mkdtempSync(join(tmpdir(), "harborage-test-storage-"));
         await ensureDocker();
         images = await storageImages();
@@ -42,13 +46,12 @@ describe("storage that runs on a machine", function () {
     after(() => rmSync(folder, { recursive: true, force: true }));
 
     describe("a database", () => {
-        const port = 15432;
         const plan = () => ({
             kind: "machine" as const,
             machine: "db",
             project: "harborage-storagetest-database",
             image: images.postgres,
-            port,
+            port: ports.database,
             dataDirectory: join(folder, "database/data"),
             deleteData: true,
             maxConnections: 50,
@@ -66,7 +69,7 @@ describe("storage that runs on a machine", function () {
         const sql = (statement: string, password: string, options = "", trusted = first) => {
             writeFileSync(join(folder, "ca.pem"), trusted.cert);
             writeFileSync(join(folder, "pgpass"), `*:*:*:*:${password}\n`, { mode: 0o600 });
-            const target = `host=${address} port=${String(port)} dbname=registry user=harbor sslmode=verify-full sslrootcert=${join(folder, "ca.pem")} ${options}`;
+            const target = `host=${address} port=${String(ports.database)} dbname=registry user=harbor sslmode=verify-full sslrootcert=${join(folder, "ca.pem")} ${options}`;
             return attempt("psql", ["-XAtq", "--no-password", target, "--command", statement], {
                 env: { PGPASSFILE: join(folder, "pgpass") },
             });
@@ -137,22 +140,20 @@ describe("storage that runs on a machine", function () {
             const container = project.container("postgresql");
             await docker("exec", container, "bash", "-c", "echo 15 >/data/postgresql/PG_VERSION");
             await docker("restart", container);
-            const { output } = await attempt("bash", [
-                "-c",
-                `for _ in $(seq 50); do docker logs ${container} 2>&1 | grep 'data is of' && break; sleep 0.2; done`,
-            ]);
-            assert.match(output, /the data is of PostgreSQL 15, and the image \(images\.postgres\) has 17/);
+            await until("it says what is wrong", 60, async () => {
+                const { output } = await attempt("docker", ["logs", container]);
+                return output.includes("the data is of PostgreSQL 15, and the image (images.postgres) has 17");
+            });
         });
     });
 
     describe("a cache", () => {
-        const port = 16379;
         const plan = () => ({
             kind: "machine" as const,
             machine: "db",
             project: "harborage-storagetest-cache",
             image: images.valkey,
-            port,
+            port: ports.cache,
             dataDirectory: join(folder, "cache/data"),
             deleteData: true,
         });
@@ -169,7 +170,7 @@ describe("storage that runs on a machine", function () {
         const ask = (commands: readonly string[], trusted = first): Promise<string> =>
             new Promise((done, failed) => {
                 let answer = "";
-                const socket = connect({ host: address, port, ca: trusted.cert }, () => {
+                const socket = connect({ host: address, port: ports.cache, ca: trusted.cert }, () => {
                     socket.end(`${[...commands, "QUIT"].join("\r\n")}\r\n`);
                 });
                 socket.on("data", (text: Buffer) => (answer += text.toString()));
@@ -190,19 +191,19 @@ describe("storage that runs on a machine", function () {
             assert.match(await ask(["AUTH first1", "SELECT 5", "SET x 1"]), /^\+OK\r\n\+OK\r\n\+OK/);
             const plain = await attempt("bash", [
                 "-c",
-                `exec 3<>/dev/tcp/${address}/${String(port)}; printf 'PING\\r\\n' >&3; timeout 2 cat <&3`,
+                `exec 3<>/dev/tcp/${address}/${String(ports.cache)}; printf 'PING\\r\\n' >&3; timeout 2 cat <&3`,
             ]);
             assert.doesNotMatch(plain.output, /PONG/);
         });
 
         it("takes a new password and a new certificate while it runs", async () => {
             const before = await lifeOf(project.container("valkey"));
-            const shown = await shownCertificate(port);
+            const shown = await shownCertificate(ports.cache);
             const second = selfSigned([`IP:${address}`]);
             const { code, output } = await release("second2", second);
             assert.equal(code, 0, output);
             assert.deepEqual(await lifeOf(project.container("valkey")), before);
-            assert.notEqual(await shownCertificate(port), shown);
+            assert.notEqual(await shownCertificate(ports.cache), shown);
             assert.match(await ask(["AUTH second2", "SELECT 5", "GET x"], second), /\$1\r\n1/);
             assert.match(await ask(["AUTH first1"], second), /^-WRONGPASS/);
         });

@@ -6,11 +6,8 @@ import { containersOf, networksOf } from "../support/docker";
 import { TestStack } from "../support/launcher";
 import { kill, markedProcesses, newMark, type MarkedProcess } from "../support/marked-processes";
 import { until, type Running } from "../support/processes";
-import { randomNumbers } from "../support/random";
+import { randomNumbers, testSeed } from "../support/random";
 import { locksFolder, machineResources, pendingOperations, registryStatus, stateResources } from "../support/state";
-
-/** Another seed gives other moments: HARBORAGE_TEST_SEED=7 npm test -- engine --grep killed */
-const seed = Number(process.env["HARBORAGE_TEST_SEED"] ?? Date.now() % 100_000);
 
 /** How long what a killed run has started may take to notice, in seconds. */
 const GRACE = 60;
@@ -41,9 +38,11 @@ class Killed {
         stack.env = this.mark;
     }
 
-    /** Pulumi's own process, as long as it runs. */
+    /** Pulumi's own process, as long as it runs `up`; before that it may be called to make the stack. */
     pulumi(): MarkedProcess | undefined {
-        return markedProcesses(this.mark).find(({ program }) => program === "pulumi");
+        return markedProcesses(this.mark).find(
+            ({ program, command }) => program === "pulumi" && /\bpulumi up\b/.test(command),
+        );
     }
 
     /** Runs `up` to its end and notes how long Pulumi took. */
@@ -156,8 +155,9 @@ function rounds(count: number, random: () => number): Round[] {
 }
 
 describe("an up that is killed", function () {
-    this.timeout(600_000);
-    const random = randomNumbers(seed);
+    this.timeout("30m");
+    // Another seed gives other moments: HARBORAGE_TEST_SEED=7 npm test -- engine --grep killed
+    const random = randomNumbers(testSeed);
     const updateRounds = rounds(6, random);
     const firstRounds = rounds(3, random);
     const lastRounds: Round[] = [
@@ -181,7 +181,7 @@ describe("an up that is killed", function () {
             await work();
         } catch (error) {
             const moment = round.moment === "claimed" ? "when claimed" : `at ${round.moment.toFixed(2)} of the time`;
-            const where = `killed (${round.victim}) ${moment}, seed ${seed}`;
+            const where = `killed (${round.victim}) ${moment}, seed ${testSeed}`;
             throw new Error(`${where}: ${error instanceof Error ? error.message : String(error)}`, { cause: error });
         }
     };

@@ -212,16 +212,22 @@ describe("the launcher", function () {
     it("converges after a kill -9 in the middle, and nothing of the killed run lives on", async () => {
         tiny.write("index.ts", program.replace('"slow"', '"slower"'));
         const mark = newMark();
-        const killed = tiny.start(["up", "--skip-preview", "--stack", tiny.stack, "--config", "tiny:seconds=20"], mark);
+        const killed = tiny.start(
+            ["up", "--skip-preview", "--stack", tiny.stack, "--config", "tiny:seconds=300"],
+            mark,
+        );
         await until("the command runs", 60, () => markedProcesses(mark).some(({ program: name }) => name === "sleep"));
         const pulumi = markedProcesses(mark).find(({ program: name }) => name === "pulumi");
         assert.ok(pulumi);
         kill(pulumi.pid);
         assert.notEqual((await killed.done).code, 0);
-        await until("host and program have ended", 15, () =>
+        await until("host and program have ended", 60, () =>
             markedProcesses(mark).every(({ command }) => !/language-nodejs|cmd\/run/.test(command)),
         );
         // A plugin ends with the last command that it has started; what that has started it does not touch.
+        for (const { pid } of markedProcesses(mark).filter(({ program: name }) => name === "sleep")) {
+            kill(pid);
+        }
         await until("everything has ended", 60, () => markedProcesses(mark).length === 0);
 
         const next = await tiny.succeed("up", "--skip-preview", "--config", "tiny:seconds=0");

@@ -1,11 +1,10 @@
 import { strict as assert } from "node:assert";
-import { mkdtempSync, realpathSync, rmSync } from "node:fs";
+import { mkdtempSync, realpathSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
 import { after, before, describe, it } from "mocha";
 import { secret, UNKNOWN, type Values } from "../../toolchain/plugins/lib/values";
-import { PluginProcess } from "./plugins-harness";
+import { eventually, PluginProcess } from "./plugins-harness";
 
 const TYPE = "command:local:Command";
 
@@ -163,12 +162,17 @@ describe("plugin command: local.Command", function () {
     describe("log", () => {
         it("shows each line while the command runs", async () => {
             plugin.engine.logs.length = 0;
-            const created = plugin.create(urn, { create: "echo one; echo two >&2; sleep 2; printf three" });
-            for (let waited = 0; lines().length < 2 && waited < 1_500; waited += 50) {
-                await sleep(50);
+            const go = path.join(directory, "go");
+            const create = `echo one; echo two >&2; until [ -e ${go} ]; do sleep 0.1; done; printf three`;
+            const created = plugin.create(urn, { create });
+            try {
+                await eventually(() => lines().length >= 2);
+                assert.deepEqual(lines().sort(), ["one", "two"]);
+            } finally {
+                writeFileSync(go, "");
             }
-            assert.deepEqual(lines().sort(), ["one", "two"]);
             await created;
+            rmSync(go);
             assert.deepEqual(lines().slice(2), ["three"]);
             const entry = plugin.engine.logs.find(({ message }) => message === "one");
             assert.deepEqual(entry, { message: "one", urn, severity: "info", ephemeral: true });

@@ -302,7 +302,16 @@ describe("plugin command: remote.CopyToRemote", function () {
             ["the connection", "kill -9 $PPID"],
         ] as const) {
             it(`fails: ${what}`, async () => {
-                const script = file("sftp", `#!/bin/sh\ntimeout -s KILL 0.3 /usr/lib/openssh/sftp-server\n${then}\n`);
+                // It goes once something has come; in the background its input has to be given to it.
+                const lines = [
+                    "#!/bin/sh",
+                    "exec 3<&0",
+                    "/usr/lib/openssh/sftp-server <&3 3<&- &",
+                    `for _ in $(seq 600); do [ ! -s '${here("to")}' ] || break; sleep 0.05; done`,
+                    "kill -KILL $!",
+                    then,
+                ];
+                const script = file("sftp", `${lines.join("\n")}\n`);
                 chmodSync(script, 0o755);
                 const from = file("large");
                 truncateSync(from, 2_000_000_000);

@@ -1,7 +1,8 @@
 import { strict as assert } from "node:assert";
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { readFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import path from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -47,7 +48,7 @@ describe("plugin command: cancel and the engine's end", function () {
     async function start(plugin: PluginProcess, command: string): Promise<{ pid: number; created: Promise<unknown> }> {
         const created = plugin.create(plugin.urn(TYPE), { create: `echo $$; ${command}` });
         created.catch(() => undefined);
-        assert.ok(await until(() => plugin.engine.logs.some(({ message }) => /^\d+$/.test(message)), 10_000));
+        assert.ok(await until(() => plugin.engine.logs.some(({ message }) => /^\d+$/.test(message)), 60_000));
         return { pid: Number(plugin.engine.logs.find(({ message }) => /^\d+$/.test(message))?.message), created };
     }
 
@@ -57,7 +58,7 @@ describe("plugin command: cancel and the engine's end", function () {
             readFileSync(`/proc/${pid}/stat`, "utf8")
                 .replace(/^.*\) /, "")
                 .split(" ")[2];
-        const { pid, created } = await start(plugin, "sleep 1");
+        const { pid, created } = await start(plugin, "sleep 5");
         assert.equal(groupOf(pid), groupOf(plugin.process.pid ?? 0));
         await created;
     });
@@ -73,11 +74,14 @@ describe("plugin command: cancel and the engine's end", function () {
 
     it("on cancel waits for what the command started and what still writes", async () => {
         const plugin = await startPlugin();
-        const { created } = await start(plugin, "sleep 2; true");
-        const before = Date.now();
+        const directory = mkdtempSync(path.join(tmpdir(), "plugin-lifetime-"));
+        const done = path.join(directory, "done");
+        const { created } = await start(plugin, `(echo begun; sleep 2; touch ${done}); true`);
+        assert.ok(await until(() => plugin.engine.logs.some(({ message }) => message === "begun"), 60_000));
         await plugin.cancel();
         await assert.rejects(created, /signal: killed/);
-        assert.ok(Date.now() - before > 1_000);
+        assert.ok(existsSync(done));
+        rmSync(directory, { recursive: true });
     });
 
     it("ends at once when the engine asks by SIGINT", async () => {
@@ -120,11 +124,11 @@ describe("plugin command: cancel and the engine's end", function () {
             if (officialPlugin("command") !== undefined) {
                 this.skip();
             }
-            const running = await engine("sleep 5; true");
+            const running = await engine("sleep 15; true");
             running.engine.kill("SIGKILL");
             await sleep(3_500);
             assert.ok(isAlive(running.plugin), "the plugin has ended before its operation");
-            assert.ok(await until(() => !isAlive(running.plugin), 20_000), "the plugin runs on");
+            assert.ok(await until(() => !isAlive(running.plugin), 60_000), "the plugin runs on");
         });
     });
 });

@@ -1,7 +1,7 @@
 import { strict as assert } from "node:assert";
 import { execFileSync, spawn, type ChildProcess } from "node:child_process";
 import { generateKeyPairSync, type KeyObject } from "node:crypto";
-import { existsSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { connect, createServer, type Server } from "node:net";
 import { after, afterEach, before, beforeEach, describe, it } from "mocha";
 import { secret, textOf, UNKNOWN, type Values } from "../../toolchain/plugins/lib/values";
@@ -188,9 +188,15 @@ describe("plugin command: remote.Command", function () {
         });
 
         it("shows each line while the command runs", async () => {
-            const created = create({ create: "echo one; echo two >&2; sleep 2; printf three" });
-            await eventually(() => messages().length >= 2);
-            assert.deepEqual(messages().sort(), ["one", "two"]);
+            const go = sshd.file("go");
+            const command = `echo one; echo two >&2; until [ -e ${go} ]; do sleep 0.1; done; printf three`;
+            const created = create({ create: command });
+            try {
+                await eventually(() => messages().length >= 2);
+                assert.deepEqual(messages().sort(), ["one", "two"]);
+            } finally {
+                writeFileSync(go, "");
+            }
             await created;
             assert.deepEqual(messages().slice(2), ["three"]);
             const entry = plugin.engine.logs.find(({ message }) => message === "one");
@@ -709,7 +715,7 @@ describe("plugin command: remote.Command and its plugin", function () {
     it("leaves a command running when it is killed", async () => {
         const started = await start();
         const done = sshd.file("done");
-        const inputs: Values = { create: `echo go; sleep 2; touch ${done}`, connection: secret(sshd.connection()) };
+        const inputs: Values = { create: `echo go; sleep 10; touch ${done}`, connection: secret(sshd.connection()) };
         const failed = assert.rejects(started.create(started.urn(TYPE), inputs));
         await eventually(() => started.engine.logs.some(({ message }) => message === "go"));
         await started.stop();

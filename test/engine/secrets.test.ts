@@ -20,7 +20,7 @@ const GIVEN = [randomBytes(18).toString("base64url"), randomBytes(18).toString("
 const isPulumisOwn = (variable: string) => /^(?:export )?PULUMI_CONFIG=/.test(variable);
 
 describe("secrets", function () {
-    this.timeout(300_000);
+    this.timeout("15m");
     let stack: TestStack;
     let programs: ProgramLog;
     let temporary: string;

@@ -41,7 +41,7 @@ export interface RequestOptions {
 /** An address of this machine that is not loopback: Docker would not check a certificate there. */
 export function machineAddress(): string {
     const found = Object.entries(networkInterfaces())
-        .filter(([name]) => !/^(?:docker|br-|veth)/.test(name))
+        .filter(([name]) => !/^(?:docker|br-|veth|hbswitch)/.test(name))
         .flatMap(([, infos]) => infos ?? [])
         .find((info) => info.family === "IPv4" && !info.internal);
     if (found === undefined) {

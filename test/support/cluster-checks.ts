@@ -78,7 +78,7 @@ export interface Illness {
     readonly meanwhile?: number;
     /**
      * Whether an answer that says that the node is ill may reach clients until it is out. Default: no; then at most 1 % of the
-     * operations may fail, or as many as there can be uploads on their way at once where that is more.
+     * operations may fail, or as many as there can be on their way at once where that is more.
      */
     readonly mayAnswer?: boolean;
 }
@@ -107,8 +107,9 @@ export async function checkIllness(cluster: Cluster, illness: Illness): Promise<
     for (const complaint of load.complaints(mayAnswer ? 3 : 20)) {
         console.log(`        ${complaint}`);
     }
-    const { pushers = 4 } = illness.load;
-    assert.ok(mayAnswer || failed <= Math.max(pushers, load.operations.length / 100), load.complaints().join("\n"));
+    const { pushers = 4, pullers = 4 } = illness.load;
+    const allowed = Math.max(pushers + pullers, load.operations.length / 100);
+    assert.ok(mayAnswer || failed <= allowed, load.complaints().join("\n"));
     assert.ok(out <= outWithin, `it was asked for ${out} s`);
     assert.ok(back <= backWithin, `it was back after ${back} s`);
 }

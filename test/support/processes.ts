@@ -17,7 +17,7 @@ export interface RunOptions {
     readonly env?: Readonly<Record<string, string | undefined>>;
     /** Standard input. Default: none. */
     readonly input?: string;
-    /** After so many seconds the program and all that it started are killed. Default: 300. */
+    /** After so many seconds the program and all that it started are killed. Default: 900. */
     readonly seconds?: number;
 }
 
@@ -58,7 +58,7 @@ export function start(command: string, args: readonly string[], options: RunOpti
             // It has ended already.
         }
     };
-    const limit = options.seconds ?? 300;
+    const limit = options.seconds ?? 900;
     const timer = setTimeout(() => {
         written.output += `\nkilled after ${limit} s`;
         kill("SIGKILL");

@@ -378,7 +378,7 @@ describe("collect.sh", () => {
 
         it("opens the gate when it is ended meanwhile", () =>
             withFolderAsync(async (folder) => {
-                const { env, called, gate } = prepare(folder, { registry: "exec /bin/sleep 1" });
+                const { env, called, gate } = prepare(folder, { registry: "exec /bin/sleep 5" });
                 const [program = "sh", ...rest] = shells[0] ?? [];
                 const child = spawn(program, [...rest, join(folder, "collect.sh"), "now"], { env, stdio: "ignore" });
                 const ended = new Promise((done) => child.once("exit", done));

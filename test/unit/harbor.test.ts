@@ -580,23 +580,23 @@ describe("health of a Harbor", () => {
         const answers = [{ health: well, token }];
         const { code, output } = await check(answers, { https: { trusts: identity.cert } });
         assert.deepEqual([code, output], [0, "recorded\n"]);
-        const stranger = await check(answers, { https: { trusts: selfSigned(["IP:127.0.0.1"]).cert }, seconds: 2 });
+        const stranger = await check(answers, { https: { trusts: selfSigned(["IP:127.0.0.1"]).cert }, seconds: 5 });
         assert.equal(stranger.code, 1);
         assert.match(stranger.output, /^Harbor does not answer at https:/);
     });
 
     it("names the components that are ill, with the last lines of their containers", async () => {
         const health = { core: "healthy", redis: "unhealthy", database: "unhealthy", trivy: "healthy" };
-        const { code, output } = await check([{ health, token }], { seconds: 2 });
+        const { code, output } = await check([{ health, token }], { seconds: 5 });
         assert.equal(code, 1);
-        assert.match(output, /^Harbor is not healthy after 2 s: redis database$/m);
+        assert.match(output, /^Harbor is not healthy after 5 s: redis database$/m);
         assert.match(output, /^--- the last lines of redis:\n {4}a line of redis$/m);
         assert.match(output, /^--- the last lines of database:\n {4}a line of harbor-db$/m);
         assert.doesNotMatch(output, /core|trivy|recorded/);
     });
 
     it("is bad where the token service cannot sign, although all components say that they are healthy", async () => {
-        const { code, output } = await check([{ health: well }], { seconds: 2 });
+        const { code, output } = await check([{ health: well }], { seconds: 5 });
         assert.equal(code, 1);
         assert.match(
             output,
@@ -606,9 +606,9 @@ describe("health of a Harbor", () => {
     });
 
     it("says so where nobody answers", async () => {
-        const { code, output } = await check([], { seconds: 2 });
+        const { code, output } = await check([], { seconds: 5 });
         assert.equal(code, 1);
-        assert.match(output, /^Harbor does not answer at http:\/\/127\.0\.0\.1:\d+ after 2 s$/m);
+        assert.match(output, /^Harbor does not answer at http:\/\/127\.0\.0\.1:\d+ after 5 s$/m);
         assert.match(output, /a line of harbor-core/);
     });
 
