@@ -63,22 +63,12 @@ describe("a load balancer of an active node and a standby", function () {
     };
 
     before(async () => {
-        await balancer.prepare();
-        await Promise.all([n0.start(), n1.start()]);
         const [httpsPort = 0, httpPort = 0, first = 0, second = 0] = await freePorts(4);
+        const prepared = await balancer.prepare(httpsPort, httpPort);
+        await Promise.all([n0.start(), n1.start()]);
         ports = [first, second];
         plan = {
-            machine: "lb",
-            project: balancer.project,
-            image: balancer.image,
-            host: HOST,
-            httpsPort,
-            httpPort,
-            hstsSeconds: 0,
-            method: "random",
-            drainSeconds: 20,
-            probeSeconds: 1,
-            engine: "harbor",
+            ...prepared,
             nodes: ["n0", "n1"],
             failover: {
                 mode: "http",

@@ -119,22 +119,8 @@ describe("a load balancer with several nodes", function () {
     };
 
     before(async () => {
-        await balancer.prepare();
         const [httpsPort = 0, httpPort = 0] = await freePorts(2);
-        plan = {
-            machine: "box",
-            project,
-            image: balancer.image,
-            host: "registry.test",
-            httpsPort,
-            httpPort,
-            hstsSeconds: 0,
-            method: "random",
-            drainSeconds: 20,
-            probeSeconds: 1,
-            engine: "harbor",
-            nodes: [],
-        };
+        plan = await balancer.prepare(httpsPort, httpPort);
         for (const node of nodes) {
             await node.become("well");
         }

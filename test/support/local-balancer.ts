@@ -25,8 +25,6 @@ export interface ReleaseOptions {
 export class LocalBalancer {
     readonly folder = mkdtempSync(join(tmpdir(), "harborage-balancer-"));
     readonly project: string;
-    /** Set by {@link prepare}. */
-    image = "nginx:1.30.1";
 
     constructor(
         readonly stack: string,
@@ -35,17 +33,34 @@ export class LocalBalancer {
         this.project = `harborage-${stack}-lb`;
     }
 
-    /** Docker, its image, and its folder. */
-    async prepare(): Promise<void> {
+    /**
+     * Sees to Docker, the image and the folder.
+     *
+     * @returns a plan without nodes, for `registry.test`
+     */
+    async prepare(httpsPort: number, httpPort: number): Promise<LoadBalancerPlan> {
         await ensureDocker();
         const images = await standInImages();
         if (images !== undefined) {
             await run("docker", ["load", "--quiet", "--input", images.bundle.path]);
-            this.image = images.nginx;
         }
         writeFileSync(join(this.folder, "incarnation"), "1\n");
         mkdirSync(join(this.folder, "stacks", this.project, "plain"), { recursive: true });
         mkdirSync(join(this.folder, "stacks", this.project, "releases"));
+        return {
+            machine: "box",
+            project: this.project,
+            image: images?.nginx ?? "nginx:1.30.1",
+            host: "registry.test",
+            httpsPort,
+            httpPort,
+            hstsSeconds: 0,
+            method: "random",
+            drainSeconds: 20,
+            probeSeconds: 1,
+            engine: "harbor",
+            nodes: [],
+        };
     }
 
     /** Runs a script of components/. */
